@@ -1,0 +1,31 @@
+#include "compress/digest.h"
+
+#include <gtest/gtest.h>
+
+namespace niwaki {
+namespace {
+
+std::string digest_of(const std::string& text) { return sha256(std::as_bytes(std::span(text))); }
+
+TEST(Digest, FipsVectors) {
+  EXPECT_EQ(digest_of(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(digest_of("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(digest_of("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+  EXPECT_EQ(digest_of(std::string(1000000, 'a')),
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+TEST(Digest, PiecesGiveTheDigestOfTheWhole) {
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += static_cast<char>(i * 7);
+  for (size_t length = 0; length <= text.size(); ++length) {
+    const auto bytes = std::as_bytes(std::span(text)).first(length);
+    Sha256 pieces;
+    for (size_t i = 0; i < length; i += 13) pieces.update(bytes.subspan(i, std::min<size_t>(13, length - i)));
+    EXPECT_EQ(pieces.hex(), sha256(bytes)) << length;
+  }
+}
+
+}  // namespace
+}  // namespace niwaki
