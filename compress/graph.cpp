@@ -281,7 +281,7 @@ void Graph::set_type(ValueId id, DType dtype, std::optional<Shape> shape) {
   value.shape = std::move(shape);
 }
 
-void Graph::set_value_type(ValueId id, Opaque type) { edit_value(id).type = std::move(type); }
+void Graph::set_value(ValueId id, Value value) { edit_value(id) = std::move(value); }
 
 void Graph::replace_uses(ValueId from, ValueId to) {
   ++revision_;

@@ -30,8 +30,9 @@ struct Constant {
   DType dtype = DType::undefined;
   std::vector<int64_t> sizes;
   Tensor storage;                            // [sizes]; packed types: uint8 [bytes], as in the file
-  std::shared_ptr<const Strings> strings;    // of dtype string, instead of storage
-  std::shared_ptr<const Opaque> sparse;      // SparseTensorProto it was read from; storage is dense
+  std::shared_ptr<const Strings> strings = {};   // of dtype string, instead of storage
+  std::shared_ptr<const Opaque> sparse = {}; // SparseTensorProto it was read from; storage is dense
+  std::shared_ptr<const Opaque> rest = {};   // what else the TensorProto held: doc string, metadata
 };
 /// One number per element, [sizes]: int4 comes back as int8, float4 as float32.
 Tensor values(const Constant& constant);
@@ -135,7 +136,8 @@ class Graph {
   void rename_value(ValueId id, const std::string& name);
   /// What inference learned; no edit: revision() stays.
   void set_type(ValueId id, DType dtype, std::optional<Shape> shape);
-  void set_value_type(ValueId id, Opaque type);
+  /// Replaces name, docs and type as they stand in the file; for readers.
+  void set_value(ValueId id, Value value);
   /// Every input that reads `from`, in all bodies, reads `to`; body outputs too.
   void replace_uses(ValueId from, ValueId to);
   void remove(NodeId id);                    // its outputs lose their producer

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "compress/graph.h"
+
+namespace niwaki {
+
+/// Gives values the types and shapes that the ONNX library infers; what it cannot tell stays unknown.
+/// With `strict`, a contradiction between a declared and an inferred shape is E1320.
+void infer_shapes(Graph& graph, bool strict = false);
+
+/// Takes part of the model to `opset` with the ONNX library's converter; weights over 1 KiB stay behind.
+/// UnsupportedError E3103 where the converter cannot.
+void raise_opset(Graph& graph, int64_t opset);
+
+}  // namespace niwaki
