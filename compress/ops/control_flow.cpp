@@ -26,7 +26,7 @@ class ScanOutput {
     count_ += value.strings ? static_cast<int64_t>(value.strings->size()) : value.tensor.numel();
     if (count_ >= kMostElements) {
       throw ModelError("E1004", cat(printable(call.node.op), " gathers a scan output of ", count_, " elements"),
-                       {.where = cat("node '", printable(call.node.name), "'"), .found = "the limit is 2^31 elements"});
+                       {.found = "the limit is 2^31 elements"});
     }
     values_.push_back(value);
   }

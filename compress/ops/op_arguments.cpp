@@ -21,12 +21,11 @@ at::ScalarType plain_type(at::ScalarType type) {
 }  // namespace
 
 void refuse(const OpCall& call, const std::string& message) {
-  throw ModelError("E1108", cat(printable(call.node.op), ": ", message), {.where = cat("node '", printable(call.node.name), "'")});
+  throw ModelError("E1108", cat(printable(call.node.op), ": ", message));
 }
 
 void refuse_unsupported(const OpCall& call, const std::string& message) {
-  throw UnsupportedError("E3101", cat(printable(call.node.op), ": ", message),
-                         {.where = cat("node '", printable(call.node.name), "'")});
+  throw UnsupportedError("E3101", cat(printable(call.node.op), ": ", message));
 }
 
 int64_t front_axis(const OpCall& call, int64_t axis, int64_t rank) {
@@ -55,7 +54,7 @@ void check_sizes(const OpCall& call, at::IntArrayRef sizes) {
   }
   if (!too_many) return;
   throw ModelError("E1004", cat(printable(call.node.op), " would make a tensor of sizes ", shape_text(sizes)),
-                   {.where = cat("node '", printable(call.node.name), "'"), .found = "the limit is 2^31 elements"});
+                   {.found = "the limit is 2^31 elements"});
 }
 
 int64_t int_input(const OpCall& call, size_t i) {
