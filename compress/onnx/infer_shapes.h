@@ -8,8 +8,4 @@ namespace niwaki {
 /// With `strict`, a contradiction between a declared and an inferred shape is E1320.
 void infer_shapes(Graph& graph, bool strict = false);
 
-/// Takes part of the model to `opset` with the ONNX library's converter; weights over 1 KiB stay behind.
-/// UnsupportedError E3103 where the converter cannot.
-void raise_opset(Graph& graph, int64_t opset);
-
 }  // namespace niwaki
