@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -44,16 +45,16 @@ std::string random_hex() {
 }
 
 uint64_t free_bytes(const std::string& directory) {
-  struct statvfs status {};
+  struct statvfs status{};
   if (::statvfs(directory.c_str(), &status) != 0) return 0;
   return static_cast<uint64_t>(status.f_bavail) * status.f_frsize;
 }
 
 [[noreturn]] void throw_missing_directory(const std::string& path) {
-  throw EnvironmentError(
-      "E4003", cat("the directory of the output '", printable(path), "' does not exist"),
-      {.help = cat("create it with `mkdir -p`, or add `--mkdir`: '", printable(directory_of(path)),
-                   "'")});
+  throw EnvironmentError("E4003",
+                         cat("the directory of the output '", printable(path), "' does not exist"),
+                         {.help = cat("create it with `mkdir -p`, or add `--mkdir`: '",
+                                      printable(directory_of(path)), "'")});
 }
 
 /// fsync, where the file system knows it.
@@ -74,7 +75,8 @@ int pid_of_part(const std::string& name, const std::string& prefix) {
   const auto [rest, error] = std::from_chars(begin, end, pid);
   const bool complete = error == std::errc() && end - rest == 17 && *rest == '.' && pid > 0;
   if (!complete) return 0;
-  return std::all_of(rest + 1, end, [](char c) { return std::isxdigit(static_cast<unsigned char>(c)); })
+  return std::all_of(rest + 1, end,
+                     [](char c) { return std::isxdigit(static_cast<unsigned char>(c)); })
              ? pid
              : 0;
 }
@@ -127,14 +129,15 @@ void AtomicFile::fail(int error, uint64_t more) const {
                       "'; an existing file is unchanged"),
          .help = "free some space, or write to another disk, then run the same command again"});
   }
-  throw EnvironmentError("E4009", cat("cannot write '", printable(path_), "'"),
-                         {.found = cat(std::generic_category().message(error),
-                                       "; an existing file is unchanged"),
-                          .help = "check the permissions and the state of the disk"});
+  throw EnvironmentError(
+      "E4009", cat("cannot write '", printable(path_), "'"),
+      {.found = cat(std::generic_category().message(error), "; an existing file is unchanged"),
+       .help = "check the permissions and the state of the disk"});
 }
 
 void AtomicFile::reserve(uint64_t bytes) {
-  if (bytes == 0 || ::fallocate(descriptor_, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) == 0) {
+  if (bytes == 0 ||
+      ::fallocate(descriptor_, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) == 0) {
     return;
   }
   if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) fail(errno, bytes);

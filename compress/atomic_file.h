@@ -43,8 +43,8 @@ class AtomicFile {
 void write_file(const std::string& path, std::span<const std::byte> bytes);
 void write_file(const std::string& path, const std::string& text);
 
-/// Refuses, before any work, an output that exists (E2009), is an input (E2010) or has no directory (E4003); removes
-/// part files that dead processes left for it.
+/// Refuses, before any work, an output that exists (E2009), is an input (E2010) or has no directory
+/// (E4003); removes part files that dead processes left for it.
 void require_writable_output(const std::string& path, const std::vector<std::string>& inputs,
                              bool force, bool make_directories);
 

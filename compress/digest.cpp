@@ -22,8 +22,8 @@ uint32_t big_endian(const std::byte* p) {
 }
 
 /// One round; the caller rotates the roles of the variables instead of their values.
-inline void turn(uint32_t a, uint32_t b, uint32_t c, uint32_t& d, uint32_t e, uint32_t f, uint32_t g,
-                 uint32_t& h, uint32_t word) {
+inline void turn(uint32_t a, uint32_t b, uint32_t c, uint32_t& d, uint32_t e, uint32_t f,
+                 uint32_t g, uint32_t& h, uint32_t word) {
   h += (std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25)) + (g ^ (e & (f ^ g))) + word;
   d += h;
   h += (std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22)) + ((a & b) | (c & (a | b)));

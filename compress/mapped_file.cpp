@@ -50,31 +50,42 @@ int open_readable(const std::string& path) {
 }
 
 FileIdentity require_regular(int descriptor, const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(descriptor, &status) != 0) throw_unreadable(path, errno);
   if (S_ISREG(status.st_mode)) return identity_from(status);
   throw EnvironmentError(
-      "E4007", cat("cannot read '", printable(path), "': it is ",
-                   S_ISDIR(status.st_mode) ? "a directory" : "not a regular file"),
+      "E4007",
+      cat("cannot read '", printable(path), "': it is ",
+          S_ISDIR(status.st_mode) ? "a directory" : "not a regular file"),
       {.help = "name a file; what comes through a pipe must be saved to one first"});
 }
 
 }  // namespace
 
 FileIdentity identity_of(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   return ::stat(path.c_str(), &status) == 0 ? identity_from(status) : FileIdentity{};
 }
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
-  return from_descriptor(open_readable(path), path);
+  return map(open_readable(path), path);
 }
 
 std::shared_ptr<const MappedFile> MappedFile::from_descriptor(int descriptor, std::string path) {
+  // `path` need not be where the file was found: a link may have led there
+  char place[4096];
+  const ssize_t length = ::readlink(cat("/proc/self/fd/", descriptor).c_str(), place, sizeof place);
+  const std::string watched = length > 0 ? std::string(place, static_cast<size_t>(length)) : path;
+  const auto file = map(descriptor, std::move(path));
+  if (identity_of(watched) == file->identity_) file->watched_ = watched;
+  return file;
+}
+
+std::shared_ptr<MappedFile> MappedFile::map(int descriptor, std::string path) {
   const Descriptor owner{descriptor};
   std::shared_ptr<MappedFile> file(new MappedFile);
   file->identity_ = require_regular(descriptor, path);
-  file->path_ = std::move(path);
+  file->path_ = file->watched_ = std::move(path);
   const uint64_t size = file->identity_.size;
   if (size == 0) return file;
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);

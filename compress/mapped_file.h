@@ -32,13 +32,14 @@ class MappedFile {
   const std::string& path() const { return path_; }
   const FileIdentity& identity() const { return identity_; }
   /// False once the file was replaced, written to or cut.
-  bool unchanged() const { return identity_of(path_) == identity_; }
+  bool unchanged() const { return identity_of(watched_) == identity_; }
   /// Throws E1901 unless unchanged().
   void require_unchanged() const;
 
  private:
   MappedFile() = default;
-  std::string path_;
+  static std::shared_ptr<MappedFile> map(int descriptor, std::string path);
+  std::string path_, watched_;  // what messages say; where the file really is
   FileIdentity identity_;
   std::span<const std::byte> bytes_;
 };
@@ -51,7 +52,8 @@ class FileReader {
   FileReader& operator=(const FileReader&) = delete;
   ~FileReader();
 
-  /// Fills `out` from byte `offset` on; a file that ends before is E1901: it was longer when it was opened.
+  /// Fills `out` from byte `offset` on; a file that ends before is E1901: it was longer when it was
+  /// opened.
   void read_at(uint64_t offset, std::span<std::byte> out) const;
   uint64_t size() const { return identity_.size; }
   const std::string& path() const { return path_; }

@@ -6,7 +6,8 @@
 
 namespace niwaki {
 
-/// The largest counts and sizes that a reader accepts; exceeding one is E1004 with the name and `--limit`.
+/// The largest counts and sizes that a reader accepts; exceeding one is E1004 with the name and
+/// `--limit`.
 struct Limits {
   uint64_t file_bytes = uint64_t{1} << 40;
   uint64_t onnx_message_bytes = (uint64_t{1} << 31) - 1;
@@ -34,10 +35,11 @@ struct Limits {
   bool set(std::string_view name, uint64_t value);
 };
 
-/// Names and members, in the order of the documentation; `least` is what `strict()` does not go below.
+/// Names and members, in the order of the documentation; `least` is what `strict()` does not go
+/// below.
 struct LimitField {
   std::string_view name;
-  uint64_t Limits::*member;
+  uint64_t Limits::* member;
   uint64_t least = 1;
 };
 inline constexpr LimitField kLimitFields[] = {

@@ -106,7 +106,6 @@ TEST_F(AtomicFileTest, FailedWriteKeepsTheOldFile) {
   EXPECT_EQ(files(), 1u);
 }
 
-
 TEST_F(AtomicFileTest, OutputRules) {
   write_file(at("in"), "x");
   fs::create_symlink(at("in"), at("link"));

@@ -22,7 +22,8 @@ TEST(Digest, PiecesGiveTheDigestOfTheWhole) {
   for (size_t length = 0; length <= text.size(); ++length) {
     const auto bytes = std::as_bytes(std::span(text)).first(length);
     Sha256 pieces;
-    for (size_t i = 0; i < length; i += 13) pieces.update(bytes.subspan(i, std::min<size_t>(13, length - i)));
+    for (size_t i = 0; i < length; i += 13)
+      pieces.update(bytes.subspan(i, std::min<size_t>(13, length - i)));
     EXPECT_EQ(pieces.hex(), sha256(bytes)) << length;
   }
 }
