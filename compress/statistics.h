@@ -1,0 +1,54 @@
+#pragma once
+
+#include "compress/dataset.h"
+#include "compress/executor.h"
+#include "compress/histogram.h"
+#include "compress/linear_view.h"
+#include "compress/progress.h"
+
+#include <map>
+#include <set>
+
+namespace niwaki {
+
+struct Range {
+  double low = 0, high = 0;
+};
+
+/// Sums over samples and positions, per index of the channel axis, in double.
+struct ChannelSums {
+  Tensor sum, sum_absolute, sum_square, max_absolute;       // [channels]
+  int64_t count = 0;                                         // numbers per channel
+};
+
+struct Wanted {
+  std::set<ValueId> ranges, histograms;
+  std::map<ValueId, int64_t> channels;       // value -> channel axis
+  std::vector<LinearView> input_means;       // mean of the im2col columns that the node reads, [in per group * groups]
+};
+
+/// What one streamed pass over the data found out; memory does not grow with the samples.
+class Statistics {
+ public:
+  Range range(ValueId id) const;             // exact minimum and maximum; E1712 where nothing was seen
+  bool has_range(ValueId id) const { return ranges_.contains(id); }
+  const Histogram& histogram(ValueId id) const;
+  const ChannelSums& channels(ValueId id) const;
+  const Tensor& input_mean(NodeId id) const; // double [groups * in]
+  int64_t num_samples() const { return num_samples_; }
+
+ private:
+  friend class Collector;
+  std::map<ValueId, Range> ranges_;
+  std::map<ValueId, Histogram> histograms_;
+  std::map<ValueId, ChannelSums> channels_;
+  std::map<NodeId, Tensor> input_means_;
+  std::map<NodeId, int64_t> mean_counts_;
+  int64_t num_samples_ = 0;
+};
+
+/// Runs the data through the executor once. Batches may run on several threads; what they find is joined in the order of
+/// the batches, so the result is the same on any number of threads. The first NaN or infinity is E1710 with value and sample.
+Statistics collect(const Executor& executor, const Graph& graph, const Dataset& data, const Wanted& wanted, Progress& progress);
+
+}  // namespace niwaki
