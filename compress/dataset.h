@@ -44,6 +44,7 @@ class Dataset {
   int64_t num_samples() const { return num_samples_; }
   int64_t num_batches() const;
   int64_t batch_size() const { return batch_; }
+  bool is_batch_fixed() const { return is_batch_fixed_; }
   bool has_labels() const { return labels_ != nullptr; }
   /// Batch i; may be called from several threads. E1710 where over 1 % of the samples are not finite.
   Batch batch(int64_t index) const;
@@ -61,6 +62,7 @@ class Dataset {
   std::shared_ptr<const SampleArray> labels_;
   std::vector<int64_t> chosen_;              // sample indices of a subset, sorted; empty: all
   int64_t num_samples_ = 0, batch_ = 1;
+  bool is_batch_fixed_ = false;
   std::string place_;
 };
 

@@ -1,0 +1,95 @@
+#include "compress/histogram.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace niwaki {
+namespace {
+
+/// The least e with |x| < 2^e.
+int exponent_of(double magnitude) {
+  int exponent = 0;
+  std::frexp(magnitude, &exponent);
+  return magnitude == 0 ? -126 : std::max(exponent, -126);
+}
+
+}  // namespace
+
+double Histogram::edge(int bin) const {
+  const double width = std::ldexp(signed_ ? 2.0 : 1.0, exponent_) / kBins;
+  return width * (signed_ ? bin - kBins / 2 : bin);
+}
+
+void Histogram::widen(int exponent, bool needs_sign) {
+  if (needs_sign && !signed_) {              // [0, 2^e) becomes the upper half of [-2^e, 2^e)
+    std::vector<int64_t> merged(kBins);
+    for (int bin = 0; bin < kBins; ++bin) merged[kBins / 2 + bin / 2] += counts_[bin];
+    counts_ = std::move(merged);
+    signed_ = true;
+  }
+  for (; exponent_ < exponent; ++exponent_) {
+    if (total_ == 0) {
+      exponent_ = exponent;
+      return;
+    }
+    std::vector<int64_t> merged(kBins);
+    const int centre = signed_ ? kBins / 2 : 0;
+    for (int bin = 0; bin < kBins; ++bin) {
+      // pairs are counted from zero outwards, which stays an edge
+      const int from_centre = bin - centre;
+      merged[centre + (from_centre >= 0 ? from_centre / 2 : -((1 - from_centre) / 2))] += counts_[bin];
+    }
+    counts_ = std::move(merged);
+  }
+}
+
+void Histogram::add(const Tensor& numbers) {
+  if (numbers.numel() == 0) return;
+  const Tensor flat = numbers.detach().to(at::kCPU, at::kFloat).reshape({-1}).contiguous();
+  const auto* in = flat.const_data_ptr<float>();
+  const int64_t count = flat.numel();
+  float low = in[0], high = in[0];
+  for (int64_t i = 0; i < count; ++i) {
+    low = std::min(low, in[i]);
+    high = std::max(high, in[i]);
+  }
+  min_ = total_ == 0 ? low : std::min<double>(min_, low);
+  max_ = total_ == 0 ? high : std::max<double>(max_, high);
+  widen(exponent_of(std::max(std::fabs(low), std::fabs(high))), low < 0);
+  // a power of two: the product is exact, so a number falls into the same bin in any batch
+  const float per_width = static_cast<float>(std::ldexp(kBins / (signed_ ? 2.0 : 1.0), -exponent_));
+  const float shift = signed_ ? kBins / 2 : 0;
+  std::vector<uint32_t> bins(4 * kBins);     // four tables: equal neighbours do not wait for each other
+  const auto bin_of = [&](float x) { return static_cast<uint32_t>(static_cast<int32_t>(std::floor(x * per_width)) + static_cast<int32_t>(shift)); };
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    ++bins[bin_of(in[i])];
+    ++bins[kBins + bin_of(in[i + 1])];
+    ++bins[2 * kBins + bin_of(in[i + 2])];
+    ++bins[3 * kBins + bin_of(in[i + 3])];
+  }
+  for (; i < count; ++i) ++bins[bin_of(in[i])];
+  for (int bin = 0; bin < kBins; ++bin) {
+    counts_[bin] += int64_t{bins[bin]} + bins[kBins + bin] + bins[2 * kBins + bin] + bins[3 * kBins + bin];
+  }
+  total_ += count;
+}
+
+void Histogram::add(const Histogram& other) {
+  if (other.total_ == 0) return;
+  if (total_ == 0) {
+    *this = other;
+    return;
+  }
+  Histogram wide = other;
+  const int exponent = std::max(exponent_, other.exponent_);
+  const bool is_signed = signed_ || other.signed_;
+  widen(exponent, is_signed);
+  wide.widen(exponent, is_signed);
+  for (int bin = 0; bin < kBins; ++bin) counts_[bin] += wide.counts_[bin];
+  min_ = std::min(min_, other.min_);
+  max_ = std::max(max_, other.max_);
+  total_ += other.total_;
+}
+
+}  // namespace niwaki
