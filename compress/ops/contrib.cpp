@@ -32,7 +32,7 @@ Tensor activated(const OpCall& call, const Tensor& x, double alpha, double beta)
   if (name == "HardSigmoid") return (x * alpha + beta).clamp(0, 1);
   if (name == "Softplus") return at::softplus(x);
   if (name == "Elu") return at::elu(x, alpha);
-  reject_unsupported(call, cat("activation '", printable(name), "'"));
+  refuse_unsupported(call, cat("activation '", printable(name), "'"));
 }
 
 RunValues fused_conv(const OpCall& call) {
@@ -118,11 +118,11 @@ RunValues rotary_embedding(const OpCall& call) {
   const Tensor& given = call.tensor(0);          // [batch, length, hidden] or [batch, heads, length, head]
   const Tensor &cosines = call.tensor(2), &sines = call.tensor(3);           // [longest, rotated / 2]
   const int64_t rotated = 2 * cosines.size(-1);
-  if (given.dim() != 3 && given.dim() != 4) reject(call, cat("a tensor of rank ", given.dim()));
+  if (given.dim() != 3 && given.dim() != 4) refuse(call, cat("a tensor of rank ", given.dim()));
   const int64_t heads = call.attribute("num_heads", 0);
   const int64_t head = given.dim() == 4 ? given.size(3) : (heads > 0 ? given.size(2) / heads : rotated);
   const Tensor x = given.dim() == 4 ? given : given.reshape({given.size(0), given.size(1), -1, head}).transpose(1, 2);
-  if (rotated > head) reject(call, cat("rotates ", rotated, " of ", head, " elements"));
+  if (rotated > head) refuse(call, cat("rotates ", rotated, " of ", head, " elements"));
   Tensor places = call.tensor(1).to(at::kLong);
   if (places.numel() == 1) places = places.reshape({1, 1}) + at::arange(x.size(2), places.options());
   if (places.dim() == 1) places = places.unsqueeze(0);
@@ -149,7 +149,7 @@ Tensor masked(const OpCall& call, Tensor scores) {
     if (mask.dim() == 2) seen = mask.reshape({batch, 1, 1, keys}) != 0;
     else if (mask.dim() == 3) seen = mask.unsqueeze(1) != 0;
     else if (mask.dim() == 1 && mask.numel() == batch) seen = at::arange(keys, mask.options()) < mask.reshape({batch, 1, 1, 1});
-    else reject_unsupported(call, cat("a mask of sizes ", shape_text(mask.sizes())));
+    else refuse_unsupported(call, cat("a mask of sizes ", shape_text(mask.sizes())));
     scores = scores.masked_fill(seen.logical_not(), float_attribute(call.node, "mask_filter_value", -10000.0F));
   }
   if (call.attribute("unidirectional", 0) == 0) return scores;
@@ -158,7 +158,7 @@ Tensor masked(const OpCall& call, Tensor scores) {
 }
 
 RunValues attention(const OpCall& call) {
-  if (call.has(4) || call.has(6)) reject_unsupported(call, "past keys and values");
+  if (call.has(4) || call.has(6)) refuse_unsupported(call, "past keys and values");
   const Tensor& x = call.tensor(0);              // [batch, length, input]
   const int64_t heads = call.attribute("num_heads", 0);
   Tensor all = at::matmul(x, call.tensor(1));    // [batch, length, q + k + v]
@@ -166,7 +166,7 @@ RunValues attention(const OpCall& call) {
   std::vector<int64_t> widths = ints_attribute(call.node, "qkv_hidden_sizes");
   if (widths.empty()) widths.assign(3, all.size(2) / 3);
   if (heads <= 0 || widths.size() != 3 || widths[0] % heads != 0 || widths[2] % heads != 0) {
-    reject(call, cat(heads, " heads, hidden sizes ", shape_text(widths)));
+    refuse(call, cat(heads, " heads, hidden sizes ", shape_text(widths)));
   }
   const auto parts = all.split_with_sizes(widths, 2);
   const auto by_head = [&](const Tensor& part) { return part.unflatten(2, {heads, -1}).transpose(1, 2); };

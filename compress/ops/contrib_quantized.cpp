@@ -21,7 +21,7 @@ Tensor plain_result(const OpCall& call, const char* op, const Tensor& x) {
 /// Unsigned codes of 2, 4 or 8 bits, the first in the low bits: [..., bytes] to [..., bytes * 8 / bits].
 Tensor unpacked(const OpCall& call, const Tensor& bytes, int64_t bits) {
   if (bits == 8) return bytes;
-  if (bits != 4 && bits != 2) reject_unsupported(call, cat("weights of ", bits, " bits"));
+  if (bits != 4 && bits != 2) refuse_unsupported(call, cat("weights of ", bits, " bits"));
   std::vector<int64_t> sizes = bytes.sizes().vec();
   sizes.back() *= 8 / bits;
   return unpack(bytes.contiguous().reshape({-1}), bits == 4 ? DType::uint4 : DType::uint2, bytes.numel() * 8 / bits).reshape(sizes);
@@ -63,7 +63,7 @@ RunValues q_linear_global_average_pool(const OpCall& call) { return pooled(call,
 RunValues q_linear_concat(const OpCall& call) {
   std::vector<Tensor> parts;
   for (size_t i = 2; i + 2 < call.inputs.size(); i += 3) parts.push_back(dequantized(call, i));
-  if (parts.empty()) reject(call, "nothing to join");
+  if (parts.empty()) refuse(call, "nothing to join");
   const int64_t axis = front_axis(call, call.attribute("axis", 0), parts[0].dim());
   return {requantized(call, at::cat(parts, axis), 0, 1, DType::uint8)};
 }
@@ -102,13 +102,13 @@ RunValues dynamic_quantize_mat_mul(const OpCall& call) {
 RunValues mat_mul_n_bits(const OpCall& call) {
   const int64_t k = call.attribute("K", 0), n = call.attribute("N", 0), bits = call.attribute("bits", 4);
   const int64_t block_size = call.attribute("block_size", 0);
-  if (k <= 0 || n <= 0 || block_size <= 0) reject(call, cat("K ", k, ", N ", n, ", block_size ", block_size));
-  if (call.has(4)) reject_unsupported(call, "g_idx");
+  if (k <= 0 || n <= 0 || block_size <= 0) refuse(call, cat("K ", k, ", N ", n, ", block_size ", block_size));
+  if (call.has(4)) refuse_unsupported(call, "g_idx");
   const int64_t blocks = (k + block_size - 1) / block_size;
   const Tensor& a = call.tensor(0);
   const Tensor q = unpacked(call, call.tensor(1), bits);
   if (q.numel() != n * blocks * block_size || call.tensor(2).numel() != n * blocks) {
-    reject(call, cat("weights of sizes ", shape_text(call.tensor(1).sizes()), ", scales ", shape_text(call.tensor(2).sizes())));
+    refuse(call, cat("weights of sizes ", shape_text(call.tensor(1).sizes()), ", scales ", shape_text(call.tensor(2).sizes())));
   }
   const Tensor scale = call.tensor(2).reshape({n, blocks, 1}).to(at::kFloat);
   Tensor zero = at::full({1, 1, 1}, static_cast<double>(int64_t{1} << (bits - 1)), scale.options());

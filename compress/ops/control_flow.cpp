@@ -9,12 +9,12 @@ constexpr int64_t kMostElements = int64_t{1} << 31;
 
 const Body& body_of(const OpCall& call, const std::string& name) {
   const auto found = call.node.bodies.find(name);
-  if (found == call.node.bodies.end()) reject(call, cat("the body '", name, "' is missing"));
+  if (found == call.node.bodies.end()) refuse(call, cat("the body '", name, "' is missing"));
   return found->second;
 }
 
 bool is_true(const OpCall& call, const RunValue& value) {
-  if (!value.tensor.defined() || value.tensor.numel() != 1) reject(call, "a condition is no single boolean");
+  if (!value.tensor.defined() || value.tensor.numel() != 1) refuse(call, "a condition is no single boolean");
   return value.tensor.item().toBool();
 }
 
@@ -22,7 +22,7 @@ bool is_true(const OpCall& call, const RunValue& value) {
 class ScanOutput {
  public:
   void add(const OpCall& call, const RunValue& value) {
-    if (!value.tensor.defined() && !value.strings) reject(call, "a scan output is no tensor");
+    if (!value.tensor.defined() && !value.strings) refuse(call, "a scan output is no tensor");
     count_ += value.strings ? static_cast<int64_t>(value.strings->size()) : value.tensor.numel();
     if (count_ >= kMostElements) {
       throw ModelError("E1004", cat(printable(call.node.op), " gathers a scan output of ", count_, " elements"),
@@ -35,7 +35,7 @@ class ScanOutput {
     if (values_.empty()) return {at::empty({0})};
     std::vector<Tensor> parts;
     for (const RunValue& value : values_) {
-      if (value.strings) reject_unsupported(call, "scan outputs of strings");
+      if (value.strings) refuse_unsupported(call, "scan outputs of strings");
       parts.push_back(movable(value));
     }
     if (is_reverse) std::reverse(parts.begin(), parts.end());
@@ -57,7 +57,7 @@ RunValues run_loop(const OpCall& call) {
   bool goes_on = !call.has(1) || is_true(call, call.inputs[1]);
   const size_t carried = call.inputs.size() > 2 ? call.inputs.size() - 2 : 0;
   if (body.inputs.size() != carried + 2 || body.outputs.size() < carried + 1) {
-    reject(call, cat("a body of ", body.inputs.size(), " inputs and ", body.outputs.size(), " outputs carries ", carried, " values"));
+    refuse(call, cat("a body of ", body.inputs.size(), " inputs and ", body.outputs.size(), " outputs carries ", carried, " values"));
   }
   RunValues inputs(call.inputs.begin() + (carried > 0 ? 2 : static_cast<int64_t>(call.inputs.size())), call.inputs.end());
   inputs.insert(inputs.begin(), {RunValue(), RunValue()});
@@ -79,7 +79,7 @@ RunValues run_loop(const OpCall& call) {
 std::vector<int64_t> per_value(const OpCall& call, const std::string& name, size_t count) {
   std::vector<int64_t> given = ints_attribute(call.node, name);
   if (given.empty()) return std::vector<int64_t>(count, 0);
-  if (given.size() != count) reject(call, cat(name, " has ", given.size(), " entries instead of ", count));
+  if (given.size() != count) refuse(call, cat(name, " has ", given.size(), " entries instead of ", count));
   return given;
 }
 
@@ -115,7 +115,7 @@ RunValues scan_once(const OpCall& call, const Body& body, RunValues values, cons
 size_t scanned_inputs(const OpCall& call, const Body& body, size_t values) {
   const int64_t scanned = call.attribute("num_scan_inputs", 0);
   if (scanned < 1 || scanned > static_cast<int64_t>(values) || body.outputs.size() < values - static_cast<size_t>(scanned)) {
-    reject(call, cat("num_scan_inputs ", scanned, " of ", values, " inputs"));
+    refuse(call, cat("num_scan_inputs ", scanned, " of ", values, " inputs"));
   }
   return static_cast<size_t>(scanned);
 }
@@ -137,7 +137,7 @@ RunValues run_scan_8(const OpCall& call, const Body& body) {
   const ScanPlan plan{per_value(call, "directions", scanned), std::vector<int64_t>(scanned, 0), std::vector<int64_t>(scans, 0),
                       std::vector<int64_t>(scans, 0)};
   const Tensor first = call.tensor(1 + states);  // [batch, length, ...]
-  if (first.dim() < 2) reject(call, "a scanned input has no axes for batch and time");
+  if (first.dim() < 2) refuse(call, "a scanned input has no axes for batch and time");
   const std::vector<int64_t> lengths = call.has(0) ? call.ints(0) : std::vector<int64_t>(static_cast<size_t>(first.size(0)), first.size(1));
   std::vector<std::vector<Tensor>> samples(body.outputs.size());
   for (int64_t b = 0; b < first.size(0); ++b) {

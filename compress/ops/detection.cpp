@@ -57,7 +57,7 @@ RunValues non_max_suppression(const OpCall& call) {
   const Tensor boxes = call.tensor(0).detach().to(at::kCPU, at::kFloat).contiguous();      // [batch, boxes, 4]
   const Tensor scores = call.tensor(1).detach().to(at::kCPU, at::kFloat).contiguous();     // [batch, classes, boxes]
   if (boxes.dim() != 3 || scores.dim() != 3 || boxes.size(2) != 4 || boxes.size(0) != scores.size(0) || boxes.size(1) != scores.size(2)) {
-    reject(call, cat("boxes ", shape_text(boxes.sizes()), ", scores ", shape_text(scores.sizes())));
+    refuse(call, cat("boxes ", shape_text(boxes.sizes()), ", scores ", shape_text(scores.sizes())));
   }
   Suppression rules{call.has(2) ? std::max<int64_t>(int_input(call, 2), 0) : 0, float_input(call, 3, 0), {}};
   if (call.has(4) && call.tensor(4).numel() > 0) rules.least_score = float_input(call, 4, 0);
@@ -128,9 +128,9 @@ RunValues roi_align(const OpCall& call) {
   const std::vector<int64_t> batch = call.ints(2);
   const std::string mode = string_attribute(call.node, "mode", "avg");
   if (x.dim() != 4 || rois.dim() != 2 || rois.size(1) != 4 || rois.size(0) != static_cast<int64_t>(batch.size())) {
-    reject(call, cat("sizes ", shape_text(x.sizes()), ", regions ", shape_text(rois.sizes()), ", ", batch.size(), " batch indices"));
+    refuse(call, cat("sizes ", shape_text(x.sizes()), ", regions ", shape_text(rois.sizes()), ", ", batch.size(), " batch indices"));
   }
-  if (mode != "avg" && mode != "max") reject(call, cat("unknown mode '", printable(mode), "'"));
+  if (mode != "avg" && mode != "max") refuse(call, cat("unknown mode '", printable(mode), "'"));
   // before opset 16 there is no attribute, and coordinates are taken as they are
   const std::string transform =
       string_attribute(call.node, "coordinate_transformation_mode", call.opset < 16 ? "output_half_pixel" : "half_pixel");
@@ -140,7 +140,7 @@ RunValues roi_align(const OpCall& call) {
   std::vector<Tensor> regions;
   for (int64_t i = 0; i < rois.size(0); ++i) {
     const int64_t sample = batch[static_cast<size_t>(i)];
-    if (sample < 0 || sample >= x.size(0)) reject(call, cat("batch index ", sample, " of ", x.size(0)));
+    if (sample < 0 || sample >= x.size(0)) refuse(call, cat("batch index ", sample, " of ", x.size(0)));
     regions.push_back(align(x[sample], rois.const_data_ptr<float>() + 4 * i, to));
   }
   return {regions.empty() ? at::empty({0, x.size(1), to.height, to.width}, x.options()) : at::stack(regions)};
@@ -156,7 +156,7 @@ RunValues grid_sample(const OpCall& call) {
   const bool is_aligned = call.attribute("align_corners", 0) != 0;
   if (x.dim() == 4) return {at::grid_sampler_2d(x, grid, method, edge, is_aligned)};
   if (x.dim() == 5 && method != 2) return {at::grid_sampler_3d(x, grid, method, edge, is_aligned)};
-  reject_unsupported(call, cat("mode '", printable(mode), "' of a tensor of rank ", x.dim()));
+  refuse_unsupported(call, cat("mode '", printable(mode), "' of a tensor of rank ", x.dim()));
 }
 
 }  // namespace

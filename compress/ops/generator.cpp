@@ -9,7 +9,7 @@ namespace {
 
 at::ScalarType type_attribute(const OpCall& call, const std::string& name, DType otherwise) {
   const auto type = static_cast<DType>(call.attribute(name, static_cast<int64_t>(otherwise)));
-  if (!is_known(type) || type == DType::string) reject(call, cat("attribute '", name, "' is ", name_of(type)));
+  if (!is_known(type) || type == DType::string) refuse(call, cat("attribute '", name, "' is ", name_of(type)));
   return scalar_type(type);
 }
 
@@ -31,7 +31,7 @@ RunValues constant(const OpCall& call) {
   if (const auto* all = attribute_of<Strings>(call, "value_strings")) {
     return {string_value(*all, {static_cast<int64_t>(all->size())})};
   }
-  reject(call, "the value is missing");
+  refuse(call, "the value is missing");
 }
 
 RunValues constant_of_shape(const OpCall& call) {
@@ -41,7 +41,7 @@ RunValues constant_of_shape(const OpCall& call) {
   if (fill == nullptr) return {at::zeros(sizes, at::kFloat)};
   const RunValue value = run_value(*fill);
   const Tensor numbers = movable(value);
-  if (numbers.numel() != 1) reject(call, cat("the value has ", numbers.numel(), " elements instead of one"));
+  if (numbers.numel() != 1) refuse(call, cat("the value has ", numbers.numel(), " elements instead of one"));
   return {restored(value, numbers.reshape({}).expand(sizes).contiguous())};
 }
 
@@ -51,12 +51,12 @@ RunValues range(const OpCall& call) {
   if (start.is_floating_point()) {
     const double step = delta.item<double>();
     const double steps = std::ceil((limit.item<double>() - start.item<double>()) / step);
-    if (step == 0 || !std::isfinite(steps)) reject(call, "the range has no end");
+    if (step == 0 || !std::isfinite(steps)) refuse(call, "the range has no end");
     count = steps < 9e15 ? static_cast<int64_t>(std::max(steps, 0.0)) : int64_t{1} << 60;
   } else {
     const __int128 step = delta.item<int64_t>();
     const __int128 distance = static_cast<__int128>(limit.item<int64_t>()) - start.item<int64_t>();
-    if (step == 0) reject(call, "delta is 0");
+    if (step == 0) refuse(call, "delta is 0");
     const __int128 size = step > 0 ? step : -step, way = step > 0 ? distance : -distance;
     count = way <= 0 ? 0 : static_cast<int64_t>(std::min<__int128>((way + size - 1) / size, static_cast<__int128>(1) << 60));
   }
@@ -66,7 +66,7 @@ RunValues range(const OpCall& call) {
 
 RunValues eye_like(const OpCall& call) {
   const Tensor& x = call.tensor(0);
-  if (x.dim() != 2) reject(call, cat("a tensor of rank ", x.dim(), " instead of 2"));
+  if (x.dim() != 2) refuse(call, cat("a tensor of rank ", x.dim(), " instead of 2"));
   const int64_t k = std::clamp<int64_t>(call.attribute("k", 0), -x.size(0), x.size(1));
   const Tensor row = at::arange(x.size(0), at::kLong).unsqueeze(1), column = at::arange(x.size(1), at::kLong);
   return {(column - row == k).to(type_attribute(call, "dtype", call.inputs[0].dtype))};
@@ -124,7 +124,7 @@ RunValues dropout(const OpCall& call) {
   const at::ScalarType mask_type = call.opset < 10 ? x.tensor.scalar_type() : at::kBool;
   const auto options = at::TensorOptions(mask_type).device(call.tensor(0).device());
   if (!is_training || ratio == 0) return {x, at::ones(call.tensor(0).sizes(), options)};
-  if (!(ratio > 0 && ratio < 1)) reject(call, cat("ratio ", ratio, " is outside [0, 1)"));
+  if (!(ratio > 0 && ratio < 1)) refuse(call, cat("ratio ", ratio, " is outside [0, 1)"));
   const Tensor kept = (at::rand(x.tensor.sizes(), generator_of(call), at::TensorOptions(at::kDouble)) >= ratio).to(x.tensor.device());
   return {{x.tensor * kept / (1 - ratio), x.dtype}, kept.to(mask_type)};
 }
@@ -144,7 +144,7 @@ RunValues blackman_window(const OpCall& call) { return window(call, 0.42, 0.5, 0
 
 /// [..., 2] or [..., 1] as complex or real numbers [...].
 Tensor joined(const OpCall& call, const Tensor& x) {
-  if (x.dim() < 2 || x.size(-1) < 1 || x.size(-1) > 2) reject(call, cat("sizes ", shape_text(x.sizes()), " do not end in 1 or 2"));
+  if (x.dim() < 2 || x.size(-1) < 1 || x.size(-1) > 2) refuse(call, cat("sizes ", shape_text(x.sizes()), " do not end in 1 or 2"));
   return x.size(-1) == 2 ? at::view_as_complex(x.contiguous()) : x.squeeze(-1);
 }
 
@@ -152,13 +152,13 @@ RunValues dft(const OpCall& call) {
   const Tensor& x = call.tensor(0);
   const int64_t given = call.opset >= 20 ? (call.has(2) ? int_input(call, 2) : -2) : call.attribute("axis", 1);
   const int64_t axis = front_axis(call, given, x.dim());
-  if (axis == x.dim() - 1) reject(call, "the axis is that of real and imaginary parts");
+  if (axis == x.dim() - 1) refuse(call, "the axis is that of real and imaginary parts");
   const int64_t length = call.has(1) ? int_input(call, 1) : x.size(axis);
   check_sizes(call, {length});
   const Tensor signal = joined(call, x);
   const bool is_inverse = call.attribute("inverse", 0) != 0, is_onesided = call.attribute("onesided", 0) != 0;
   if (is_inverse && is_onesided) return {at::fft_irfft(signal, length, axis).unsqueeze(-1)};
-  if (is_onesided && signal.is_complex()) reject(call, "onesided needs a real signal");
+  if (is_onesided && signal.is_complex()) refuse(call, "onesided needs a real signal");
   const Tensor y = is_inverse ? at::fft_ifft(signal, length, axis)
                               : (is_onesided ? at::fft_rfft(signal, length, axis) : at::fft_fft(signal, length, axis));
   return {at::view_as_real(y)};
@@ -167,10 +167,10 @@ RunValues dft(const OpCall& call) {
 RunValues stft(const OpCall& call) {
   const Tensor signal = joined(call, call.tensor(0));            // [batch, samples]
   const int64_t step = int_input(call, 1);
-  if (!call.has(2) && !call.has(3)) reject(call, "neither window nor frame_length is given");
+  if (!call.has(2) && !call.has(3)) refuse(call, "neither window nor frame_length is given");
   const int64_t length = call.has(3) ? int_input(call, 3) : call.tensor(2).numel();
   if (signal.dim() != 2 || step < 1 || length < 1 || length > signal.size(1)) {
-    reject(call, cat("frames of ", length, " every ", step, " of a signal of sizes ", shape_text(signal.sizes())));
+    refuse(call, cat("frames of ", length, " every ", step, " of a signal of sizes ", shape_text(signal.sizes())));
   }
   Tensor frames = signal.unfold(1, length, step);                // [batch, frames, length]
   if (call.has(2)) frames = frames * call.tensor(2);
@@ -185,12 +185,12 @@ RunValues mel_weight_matrix(const OpCall& call) {
   const double low = mel(call.tensor(3).item<double>()), step = (mel(call.tensor(4).item<double>()) - low) / static_cast<double>(bins + 2);
   const int64_t rows = length / 2 + 1;
   check_sizes(call, {rows, bins});
-  if (bins < 1 || length < 1 || rate <= 0) reject(call, cat(bins, " bins of a transform of length ", length));
+  if (bins < 1 || length < 1 || rate <= 0) refuse(call, cat(bins, " bins of a transform of length ", length));
   std::vector<int64_t> edge;
   for (int64_t i = 0; i < bins + 2; ++i) {
     const double hertz = 700 * (std::pow(10.0, (static_cast<double>(i) * step + low) / 2595) - 1);
     edge.push_back(static_cast<int64_t>(std::floor(static_cast<double>(length + 1) * hertz / rate)));
-    if (edge.back() < 0 || edge.back() > rows) reject(call, cat("a bin ends at row ", edge.back(), " of ", rows));
+    if (edge.back() < 0 || edge.back() > rows) refuse(call, cat("a bin ends at row ", edge.back(), " of ", rows));
   }
   const Tensor weights = at::zeros({rows, bins}, at::kDouble);   // [spectrogram bins, mel bins]
   auto cell = weights.accessor<double, 2>();

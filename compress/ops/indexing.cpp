@@ -21,7 +21,7 @@ Tensor front_indices(const OpCall& call, const Tensor& given, int64_t size) {
   const auto [least, most] = at::aminmax(indices);
   const int64_t low = least.item<int64_t>(), high = most.item<int64_t>();
   if (low < -size || high >= size) {
-    reject(call, cat("index ", low < -size ? low : high, " is outside an axis of size ", size));
+    refuse(call, cat("index ", low < -size ? low : high, " is outside an axis of size ", size));
   }
   return low < 0 ? at::where(indices < 0, indices + size, indices) : indices;
 }
@@ -64,7 +64,7 @@ NamedRows named_rows(const OpCall& call, const Tensor& x, const Tensor& indices,
   const int64_t depth = indices.dim() > 0 ? indices.size(-1) : 0;
   if (batch_dims < 0 || indices.dim() == 0 || indices.dim() <= batch_dims || batch_dims + depth > x.dim() ||
       indices.sizes().slice(0, static_cast<size_t>(batch_dims)) != x.sizes().slice(0, static_cast<size_t>(batch_dims))) {
-    reject(call, cat("indices of sizes ", shape_text(indices.sizes()), " for data of sizes ", shape_text(x.sizes())));
+    refuse(call, cat("indices of sizes ", shape_text(indices.sizes()), " for data of sizes ", shape_text(x.sizes())));
   }
   const int64_t batches = product(x.sizes().slice(0, static_cast<size_t>(batch_dims)));
   const Sizes tail = x.sizes().slice(static_cast<size_t>(batch_dims + depth)).vec();
@@ -101,7 +101,7 @@ std::string reduction_of(const OpCall& call) {
   if (name == "mul") return "prod";
   if (name == "max") return "amax";
   if (name == "min") return "amin";
-  reject(call, cat("unknown reduction '", printable(name), "'"));
+  refuse(call, cat("unknown reduction '", printable(name), "'"));
 }
 
 RunValues scatter_elements(const OpCall& call) {
@@ -110,7 +110,7 @@ RunValues scatter_elements(const OpCall& call) {
   const Tensor indices = front_indices(call, call.tensor(1), sizes_of(x)[static_cast<size_t>(axis)]);
   const std::string reduction = reduction_of(call);
   if (reduction.empty()) {
-    if (x.strings) reject_unsupported(call, "strings cannot be scattered");
+    if (x.strings) refuse_unsupported(call, "strings cannot be scattered");
     return {restored(x, movable(x).scatter(axis, indices, movable(present(call, 2))))};
   }
   if (reduction == "sum") return {{call.tensor(0).scatter_add(axis, indices, call.tensor(2)), x.dtype}};
@@ -119,7 +119,7 @@ RunValues scatter_elements(const OpCall& call) {
 
 RunValues scatter_nd(const OpCall& call) {
   const RunValue& x = present(call, 0);
-  if (x.strings) reject_unsupported(call, "strings cannot be scattered");
+  if (x.strings) refuse_unsupported(call, "strings cannot be scattered");
   const std::string reduction = reduction_of(call);
   const NamedRows named = named_rows(call, reduction.empty() ? movable(x) : x.tensor, call.tensor(1), 0);
   Sizes sizes = named.tail;
@@ -139,7 +139,7 @@ RunValues top_k(const OpCall& call) {
   const Tensor numbers = movable(x);
   const int64_t axis = front_axis(call, call.attribute("axis", -1), numbers.dim());
   const int64_t count = call.has(1) ? int_input(call, 1) : call.attribute("k", -1);
-  if (count < 0 || count > numbers.size(axis)) reject(call, cat("k ", count, " of an axis of size ", numbers.size(axis)));
+  if (count < 0 || count > numbers.size(axis)) refuse(call, cat("k ", count, " of an axis of size ", numbers.size(axis)));
   const bool largest = call.attribute("largest", 1) != 0;
   // a stable sort: of equal values the one with the lower index comes first
   const Tensor order = std::get<1>(at::sort(sortable(call.tensor(0).detach()), /*stable=*/true, axis, largest)).narrow(axis, 0, count);
@@ -156,7 +156,7 @@ RunValues one_hot(const OpCall& call) {
   const int64_t depth = int_input(call, 1);
   const RunValue& values = present(call, 2);
   const Tensor pair = movable(values).reshape({-1});
-  if (pair.numel() != 2 || depth < 0) reject(call, cat(pair.numel(), " values and depth ", depth));
+  if (pair.numel() != 2 || depth < 0) refuse(call, cat(pair.numel(), " values and depth ", depth));
   const int64_t axis = front_axis(call, call.attribute("axis", -1), indices.dim() + 1);
   Sizes sizes = indices.sizes().vec(), classes(sizes.size() + 1, 1);
   sizes.insert(sizes.begin() + axis, depth);
@@ -179,7 +179,7 @@ RunValues compress(const OpCall& call) {
 
 RunValues unique(const OpCall& call) {
   const RunValue& x = present(call, 0);
-  if (x.strings) reject_unsupported(call, "strings have no order here");
+  if (x.strings) refuse_unsupported(call, "strings have no order here");
   const bool flat = !has_attribute(call.node, "axis");
   const Tensor numbers = flat ? sortable(x.tensor).reshape({-1}) : sortable(x.tensor);
   const int64_t axis = flat ? 0 : front_axis(call, call.attribute("axis", 0), numbers.dim());
@@ -200,7 +200,7 @@ RunValues tensor_scatter(const OpCall& call) {
   Tensor cache = movable(past);
   Tensor update = movable(present(call, 1));
   const int64_t axis = front_axis(call, call.attribute("axis", -2), cache.dim());
-  if (axis == 0 || update.dim() != cache.dim()) reject(call, cat("axis ", axis, ", update of rank ", update.dim()));
+  if (axis == 0 || update.dim() != cache.dim()) refuse(call, cat("axis ", axis, ", update of rank ", update.dim()));
   const int64_t batch = cache.size(0), longest = cache.size(axis), length = update.size(axis);
   const auto integers = at::TensorOptions(at::kLong).device(cache.device());
   const Tensor start = call.has(2) ? call.tensor(2).to(at::kLong) : at::zeros({batch}, integers);
@@ -230,7 +230,7 @@ RunValues col2im(const OpCall& call) {
   const int64_t elements = product(block);
   if (x.dim() != 3 || block.size() != rank || dilations.size() != rank || strides.size() != rank || pads.size() != 2 * rank ||
       elements <= 0 || x.size(1) % elements != 0) {
-    reject(call, cat("sizes ", shape_text(x.sizes()), ", image ", shape_text(image), ", block ", shape_text(block)));
+    refuse(call, cat("sizes ", shape_text(x.sizes()), ", image ", shape_text(image), ", block ", shape_text(block)));
   }
   const auto options = at::TensorOptions(at::kLong).device(x.device());
   Tensor place = at::zeros({1, 1}, options);                     // [elements so far, blocks so far] in the padded image
@@ -246,7 +246,7 @@ RunValues col2im(const OpCall& call) {
   }
   check_sizes(call, padded);
   const int64_t n = x.size(0), c = x.size(1) / elements;
-  if (place.size(1) != x.size(2)) reject(call, cat(x.size(2), " blocks instead of ", place.size(1)));
+  if (place.size(1) != x.size(2)) refuse(call, cat(x.size(2), " blocks instead of ", place.size(1)));
   Tensor y = at::zeros({n, c, product(padded)}, x.options())
                  .index_add(2, place.reshape({-1}), x.reshape({n, c, elements * x.size(2)}));
   Sizes sizes{n, c};

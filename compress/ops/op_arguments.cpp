@@ -20,16 +20,16 @@ at::ScalarType plain_type(at::ScalarType type) {
 
 }  // namespace
 
-void reject(const OpCall& call, const std::string& message) {
+void refuse(const OpCall& call, const std::string& message) {
   throw ModelError("E1108", cat(printable(call.node.op), ": ", message));
 }
 
-void reject_unsupported(const OpCall& call, const std::string& message) {
+void refuse_unsupported(const OpCall& call, const std::string& message) {
   throw UnsupportedError("E3101", cat(printable(call.node.op), ": ", message));
 }
 
 int64_t front_axis(const OpCall& call, int64_t axis, int64_t rank) {
-  if (axis < -rank || axis >= rank) reject(call, cat("axis ", axis, " is outside a tensor of rank ", rank));
+  if (axis < -rank || axis >= rank) refuse(call, cat("axis ", axis, " is outside a tensor of rank ", rank));
   return axis < 0 ? axis + rank : axis;
 }
 
@@ -37,7 +37,7 @@ std::vector<int64_t> front_axes(const OpCall& call, std::vector<int64_t> axes, i
   std::vector<bool> seen(static_cast<size_t>(rank), false);
   for (int64_t& axis : axes) {
     axis = front_axis(call, axis, rank);
-    if (seen[static_cast<size_t>(axis)]) reject(call, cat("axis ", axis, " is named twice"));
+    if (seen[static_cast<size_t>(axis)]) refuse(call, cat("axis ", axis, " is named twice"));
     seen[static_cast<size_t>(axis)] = true;
   }
   return axes;
@@ -48,7 +48,7 @@ void check_sizes(const OpCall& call, at::IntArrayRef sizes) {
   int64_t count = 1;
   bool too_many = false;
   for (const int64_t size : sizes) {
-    if (size < 0) reject(call, cat("a size of ", shape_text(sizes), " is negative"));
+    if (size < 0) refuse(call, cat("a size of ", shape_text(sizes), " is negative"));
     if (size == 0) return;
     too_many = too_many || __builtin_mul_overflow(count, size, &count) || count >= kMost;
   }
@@ -59,7 +59,7 @@ void check_sizes(const OpCall& call, at::IntArrayRef sizes) {
 
 int64_t int_input(const OpCall& call, size_t i) {
   const std::vector<int64_t> numbers = call.ints(i);
-  if (numbers.size() != 1) reject(call, cat("input ", i, " has ", numbers.size(), " elements instead of one"));
+  if (numbers.size() != 1) refuse(call, cat("input ", i, " has ", numbers.size(), " elements instead of one"));
   return numbers[0];
 }
 
@@ -92,7 +92,7 @@ std::vector<int64_t> sizes_of(const RunValue& value) { return value.strings ? va
 const RunValue& present(const OpCall& call, size_t i) {
   if (!call.has(i)) throw ModelError("E1107", cat("input ", i, " of ", printable(call.node.op), " is missing"));
   const RunValue& value = call.inputs[i];
-  if (!value.tensor.defined() && !value.strings) reject(call, cat("input ", i, " is a sequence instead of a tensor"));
+  if (!value.tensor.defined() && !value.strings) refuse(call, cat("input ", i, " is a sequence instead of a tensor"));
   return value;
 }
 
@@ -113,6 +113,10 @@ RunValue sequence_value(std::vector<RunValue> items) {
   RunValue value;
   value.sequence = std::make_shared<const std::vector<RunValue>>(std::move(items));
   return value;
+}
+
+bool wants_output(const OpCall& call, size_t i) {
+  return i < call.node.outputs.size() && call.node.outputs[i] != ValueId::absent;
 }
 
 }  // namespace niwaki

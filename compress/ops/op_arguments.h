@@ -6,9 +6,9 @@
 namespace niwaki {
 
 /// Throws E1108: this call of the operator has an attribute or an input that makes no sense.
-[[noreturn]] void reject(const OpCall& call, const std::string& message);
+[[noreturn]] void refuse(const OpCall& call, const std::string& message);
 /// Throws E3101: a valid call that Niwaki does not run.
-[[noreturn]] void reject_unsupported(const OpCall& call, const std::string& message);
+[[noreturn]] void refuse_unsupported(const OpCall& call, const std::string& message);
 
 /// The axis counted from the front; E1108 outside [-rank, rank).
 int64_t front_axis(const OpCall& call, int64_t axis, int64_t rank);
@@ -36,5 +36,7 @@ RunValue run_value(const Constant& constant);
 RunValue string_value(Strings strings, std::vector<int64_t> sizes);
 /// Values in a sequence.
 RunValue sequence_value(std::vector<RunValue> items);
+/// True if output i is asked for.
+bool wants_output(const OpCall& call, size_t i);
 
 }  // namespace niwaki

@@ -60,7 +60,7 @@ DType quantized_type(const OpCall& call) {
   const auto wanted = static_cast<DType>(call.attribute("output_dtype", 0));
   if (!call.has(2)) return wanted == DType::undefined ? DType::uint8 : wanted;
   if (wanted != DType::undefined && wanted != call.inputs[2].dtype) {
-    reject(call, cat("output_dtype ", name_of(wanted), ", zero point ", name_of(call.inputs[2].dtype)));
+    refuse(call, cat("output_dtype ", name_of(wanted), ", zero point ", name_of(call.inputs[2].dtype)));
   }
   return call.inputs[2].dtype;
 }
@@ -92,7 +92,7 @@ RunValue to_integers(const Tensor& x, const Tensor& zero_point, DType type, Inte
 Tensor spread_parameters(const OpCall& call, const Tensor& parameters, at::IntArrayRef sizes, int64_t axis, int64_t block_size) {
   const auto rank = static_cast<int64_t>(sizes.size());
   const auto mismatch = [&] {
-    reject(call, cat("scales or zero points of sizes ", shape_text(parameters.sizes()), " for a tensor of sizes ", shape_text(sizes)));
+    refuse(call, cat("scales or zero points of sizes ", shape_text(parameters.sizes()), " for a tensor of sizes ", shape_text(sizes)));
   };
   if (parameters.numel() == 1) return parameters.reshape({});
   const int64_t front = front_axis(call, axis, rank);
@@ -126,7 +126,7 @@ Tensor centered(const OpCall& call, size_t i, size_t zero_point, int64_t axis) {
 RunValue requantized(const OpCall& call, const Tensor& x, size_t scale, size_t zero_point, DType otherwise) {
   const DType type = call.has(zero_point) ? call.inputs[zero_point].dtype : otherwise;
   const auto range = integer_range(type);
-  if (!range) reject_unsupported(call, cat("results of type ", name_of(type)));
+  if (!range) refuse_unsupported(call, cat("results of type ", name_of(type)));
   Tensor y = at::round((x / call.tensor(scale).reshape({})).to(at::kFloat));
   if (call.has(zero_point)) y = y + computable(call.tensor(zero_point)).reshape({});
   return {y.clamp(range->low, range->high).to(at::kInt).to(scalar_type(type)), type};
@@ -149,7 +149,7 @@ RunValues quantize_linear(const OpCall& call) {
   const Tensor zero = call.has(2) ? spread_parameters(call, computable(call.tensor(2)), x.sizes(), axis, block_size) : Tensor();
   if (type == DType::float4e2m1) return {{to_float4(ratio), type}};
   const auto range = integer_range(type);
-  if (!range) reject(call, cat("results of type ", name_of(type)));
+  if (!range) refuse(call, cat("results of type ", name_of(type)));
   return {to_integers(ratio, zero, type, *range)};
 }
 
@@ -205,7 +205,7 @@ RunValues q_linear_mat_mul(const OpCall& call) {
   const Tensor y_scale = call.tensor(6).numel() == 1 ? call.tensor(6).reshape({}) : as_column(call.tensor(6));
   const DType type = call.has(7) ? call.inputs[7].dtype : call.inputs[0].dtype;
   const auto range = integer_range(type);
-  if (!range) reject_unsupported(call, cat("results of type ", name_of(type)));
+  if (!range) refuse_unsupported(call, cat("results of type ", name_of(type)));
   Tensor y = at::round(sums * (a_scale.to(at::kFloat) * b_scale.to(at::kFloat) / y_scale.to(at::kFloat)));
   if (call.has(7)) y = y + as_column(call.tensor(7));
   return {{y.clamp(range->low, range->high).to(at::kInt).to(scalar_type(type)), type}};

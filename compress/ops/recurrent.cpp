@@ -33,7 +33,7 @@ class ActivationReader {
     if (name == "affine") return [a = alpha(1.0), b = beta(0.0)](const Tensor& x) { return x * a + b; };
     if (name == "scaledtanh") return [a = alpha(1.0), b = beta(1.0)](const Tensor& x) { return at::tanh(x * b) * a; };
     if (name == "hardsigmoid") return [a = alpha(0.2), b = beta(0.5)](const Tensor& x) { return (x * a + b).clamp(0, 1); };
-    reject(call_, cat("unknown activation '", printable(name), "'"));
+    refuse(call_, cat("unknown activation '", printable(name), "'"));
   }
 
  private:
@@ -160,10 +160,10 @@ Direction read_direction(const OpCall& call, const Cell& cell, int64_t index, in
 void check(const OpCall& call, const Cell& cell, int64_t directions, int64_t hidden, const Tensor& x) {
   const auto expect = [&](size_t i, at::IntArrayRef sizes) {
     if (call.has(i) && call.tensor(i).sizes() != sizes) {
-      reject(call, cat("input ", i, " has sizes ", shape_text(call.tensor(i).sizes()), " instead of ", shape_text(sizes)));
+      refuse(call, cat("input ", i, " has sizes ", shape_text(call.tensor(i).sizes()), " instead of ", shape_text(sizes)));
     }
   };
-  if (x.dim() != 3) reject(call, cat("input 0 has rank ", x.dim(), " instead of 3"));
+  if (x.dim() != 3) refuse(call, cat("input 0 has rank ", x.dim(), " instead of 3"));
   expect(1, {directions, cell.gates * hidden, x.size(2)});
   expect(2, {directions, cell.gates * hidden, hidden});
   expect(3, {directions, 2 * cell.gates * hidden});
@@ -179,7 +179,7 @@ std::vector<std::string> activation_names(const OpCall& call, const Cell& cell, 
   if (names.empty()) {
     while (names.size() < wanted) names.insert(names.end(), cell.activations.begin(), cell.activations.end());
   }
-  if (names.size() < wanted) reject(call, cat(names.size(), " activations instead of ", wanted));
+  if (names.size() < wanted) refuse(call, cat(names.size(), " activations instead of ", wanted));
   return names;
 }
 
@@ -187,7 +187,7 @@ std::vector<std::string> activation_names(const OpCall& call, const Cell& cell, 
 Tensor initial_state(const OpCall& call, size_t i, at::IntArrayRef sizes, const Tensor& like, bool is_batch_first) {
   if (!call.has(i)) return at::zeros(sizes, like.options());
   const Tensor state = is_batch_first ? call.tensor(i).transpose(0, 1) : call.tensor(i);
-  if (state.sizes() != sizes) reject(call, cat("input ", i, " has sizes ", shape_text(call.tensor(i).sizes())));
+  if (state.sizes() != sizes) refuse(call, cat("input ", i, " has sizes ", shape_text(call.tensor(i).sizes())));
   return state;
 }
 
@@ -195,9 +195,9 @@ RunValues run_layer(const OpCall& call, const Cell& cell) {
   const bool is_batch_first = call.attribute("layout", 0) != 0;
   const Tensor x = is_batch_first ? call.tensor(0).transpose(0, 1) : call.tensor(0);   // [steps, batch, input]
   const std::string way = string_attribute(call.node, "direction", "forward");
-  if (way != "forward" && way != "reverse" && way != "bidirectional") reject(call, cat("unknown direction '", printable(way), "'"));
+  if (way != "forward" && way != "reverse" && way != "bidirectional") refuse(call, cat("unknown direction '", printable(way), "'"));
   const int64_t directions = way == "bidirectional" ? 2 : 1;
-  if (call.tensor(2).dim() != 3) reject(call, "the recurrence weight is not of rank 3");
+  if (call.tensor(2).dim() != 3) refuse(call, "the recurrence weight is not of rank 3");
   const int64_t hidden = call.attribute("hidden_size", call.tensor(2).size(2));
   check(call, cell, directions, hidden, x);
   const Tensor length = call.has(4) ? call.tensor(4).to(at::kLong) : Tensor();

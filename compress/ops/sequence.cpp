@@ -7,14 +7,14 @@ namespace {
 using Items = std::vector<RunValue>;
 
 const Items& items_of(const OpCall& call, size_t i) {
-  if (!call.has(i) || !call.inputs[i].sequence) reject(call, cat("input ", i, " is no sequence"));
+  if (!call.has(i) || !call.inputs[i].sequence) refuse(call, cat("input ", i, " is no sequence"));
   return *call.inputs[i].sequence;
 }
 
 /// Input i as a place in [-size, last], or `otherwise` where it is absent.
 int64_t place(const OpCall& call, size_t i, int64_t size, int64_t last, int64_t otherwise) {
   const int64_t given = call.has(i) ? int_input(call, i) : otherwise;
-  if (given < -size || given > last) reject(call, cat("position ", given, " in a sequence of ", size, " items"));
+  if (given < -size || given > last) refuse(call, cat("position ", given, " in a sequence of ", size, " items"));
   return given < 0 ? given + size : given;
 }
 
@@ -42,7 +42,7 @@ RunValues sequence_insert(const OpCall& call) {
 RunValues sequence_erase(const OpCall& call) {
   Items items = items_of(call, 0);
   const auto size = static_cast<int64_t>(items.size());
-  if (items.empty()) reject(call, "the sequence is empty");
+  if (items.empty()) refuse(call, "the sequence is empty");
   items.erase(items.begin() + place(call, 1, size, size - 1, -1));
   return {sequence_value(std::move(items))};
 }
@@ -53,12 +53,12 @@ RunValues sequence_length(const OpCall& call) {
 
 RunValues concat_from_sequence(const OpCall& call) {
   const Items& items = items_of(call, 0);
-  if (items.empty()) reject(call, "the sequence is empty");
+  if (items.empty()) refuse(call, "the sequence is empty");
   std::vector<Tensor> parts;
   RunValue joined = items[0];
   Strings strings;
   for (const RunValue& item : items) {
-    if (item.dtype != joined.dtype) reject(call, cat("items of ", name_of(item.dtype), " and ", name_of(joined.dtype)));
+    if (item.dtype != joined.dtype) refuse(call, cat("items of ", name_of(item.dtype), " and ", name_of(joined.dtype)));
     parts.push_back(movable(item));
     if (!item.strings) continue;
     parts.back() = parts.back() + static_cast<int64_t>(strings.size());
@@ -81,7 +81,7 @@ RunValues split_to_sequence(const OpCall& call) {
   }
   const std::vector<int64_t> given = call.has(1) ? call.ints(1) : std::vector<int64_t>{1};
   const bool is_scalar = !call.has(1) || call.tensor(1).dim() == 0;
-  if (is_scalar && given[0] <= 0) reject(call, cat("parts of size ", given[0]));
+  if (is_scalar && given[0] <= 0) refuse(call, cat("parts of size ", given[0]));
   const auto parts = is_scalar ? numbers.split(given[0], axis) : numbers.split_with_sizes(given, axis);
   for (const Tensor& part : parts) items.push_back(restored(x, part));
   return {sequence_value(std::move(items))};
@@ -89,13 +89,13 @@ RunValues split_to_sequence(const OpCall& call) {
 
 RunValues sequence_map(const OpCall& call) {
   const auto found = call.node.bodies.find("body");
-  if (found == call.node.bodies.end()) reject(call, "the body is missing");
+  if (found == call.node.bodies.end()) refuse(call, "the body is missing");
   const size_t length = items_of(call, 0).size();
   std::vector<Items> outputs(found->second.outputs.size());
   for (size_t i = 0; i < length; ++i) {
     RunValues inputs;
     for (const RunValue& input : call.inputs) {
-      if (input.sequence && input.sequence->size() != length) reject(call, "the sequences have different lengths");
+      if (input.sequence && input.sequence->size() != length) refuse(call, "the sequences have different lengths");
       inputs.push_back(input.sequence ? (*input.sequence)[i] : input);
     }
     RunValues results = call.run_body(found->second, inputs);
@@ -111,7 +111,7 @@ RunValues optional(const OpCall& call) { return {call.has(0) ? call.inputs[0] : 
 RunValues optional_has_element(const OpCall& call) { return {at::scalar_tensor(call.has(0), at::kBool)}; }
 
 RunValues optional_get_element(const OpCall& call) {
-  if (!call.has(0)) reject(call, "the optional is empty");
+  if (!call.has(0)) refuse(call, "the optional is empty");
   return {call.inputs[0]};
 }
 

@@ -18,7 +18,7 @@ RunValues view_as(const OpCall& call, const Sizes& sizes) {
   const RunValue& x = present(call, 0);
   const Tensor numbers = movable(x);
   if (product(sizes) != numbers.numel()) {
-    reject(call, cat("sizes ", shape_text(numbers.sizes()), " cannot become ", shape_text(sizes)));
+    refuse(call, cat("sizes ", shape_text(numbers.sizes()), " cannot become ", shape_text(sizes)));
   }
   return {restored(x, numbers.reshape(sizes))};
 }
@@ -26,17 +26,17 @@ RunValues view_as(const OpCall& call, const Sizes& sizes) {
 RunValues reshape(const OpCall& call) {
   const Sizes from = sizes_of(present(call, 0));
   const auto wanted = ints_input_or_attribute(call, 1, "shape");
-  if (!wanted) reject(call, "the shape is missing");
+  if (!wanted) refuse(call, "the shape is missing");
   Sizes sizes = *wanted;
   int64_t known = 1, free = -1;
   for (size_t i = 0; i < sizes.size(); ++i) {
     if (sizes[i] == 0 && call.attribute("allowzero", 0) == 0) {
-      if (i >= from.size()) reject(call, cat("size ", i, " is copied from an input of rank ", from.size()));
+      if (i >= from.size()) refuse(call, cat("size ", i, " is copied from an input of rank ", from.size()));
       sizes[i] = from[i];
     }
-    if (sizes[i] < -1 || (sizes[i] == -1 && free >= 0)) reject(call, cat("the shape ", shape_text(*wanted), " is malformed"));
+    if (sizes[i] < -1 || (sizes[i] == -1 && free >= 0)) refuse(call, cat("the shape ", shape_text(*wanted), " is malformed"));
     if (sizes[i] == -1) free = static_cast<int64_t>(i);
-    else if (__builtin_mul_overflow(known, sizes[i], &known)) reject(call, cat("the shape ", shape_text(*wanted), " overflows"));
+    else if (__builtin_mul_overflow(known, sizes[i], &known)) refuse(call, cat("the shape ", shape_text(*wanted), " overflows"));
   }
   if (free >= 0) sizes[static_cast<size_t>(free)] = known == 0 ? 0 : product(from) / known;
   return view_as(call, sizes);
@@ -46,7 +46,7 @@ RunValues flatten(const OpCall& call) {
   const Sizes from = sizes_of(present(call, 0));
   const auto rank = static_cast<int64_t>(from.size());
   int64_t axis = call.attribute("axis", 1);
-  if (axis < -rank || axis > rank) reject(call, cat("axis ", axis, " is outside a tensor of rank ", rank));
+  if (axis < -rank || axis > rank) refuse(call, cat("axis ", axis, " is outside a tensor of rank ", rank));
   if (axis < 0) axis += rank;
   const at::IntArrayRef sizes(from);
   return view_as(call, {product(sizes.slice(0, static_cast<size_t>(axis))), product(sizes.slice(static_cast<size_t>(axis)))});
@@ -60,7 +60,7 @@ RunValues transpose(const OpCall& call) {
     for (int64_t i = numbers.dim(); i-- > 0;) order.push_back(i);
   }
   if (static_cast<int64_t>(order.size()) != numbers.dim()) {
-    reject(call, cat("perm ", shape_text(order), " for a tensor of rank ", numbers.dim()));
+    refuse(call, cat("perm ", shape_text(order), " for a tensor of rank ", numbers.dim()));
   }
   return {restored(x, numbers.permute(front_axes(call, order, numbers.dim())))};
 }
@@ -73,7 +73,7 @@ RunValues squeeze(const OpCall& call) {
   for (size_t i = 0; i < from.size(); ++i) dropped[i] = !given && from[i] == 1;
   for (const int64_t axis : given ? front_axes(call, *given, rank) : Sizes{}) {
     const auto i = static_cast<size_t>(axis);
-    if (from[i] != 1) reject(call, cat("axis ", axis, " has size ", from[i], " instead of 1"));
+    if (from[i] != 1) refuse(call, cat("axis ", axis, " has size ", from[i], " instead of 1"));
     dropped[i] = true;
   }
   Sizes sizes;
@@ -86,7 +86,7 @@ RunValues squeeze(const OpCall& call) {
 RunValues unsqueeze(const OpCall& call) {
   const Sizes from = sizes_of(present(call, 0));
   const auto given = ints_input_or_attribute(call, 1, "axes");
-  if (!given) reject(call, "the axes are missing");
+  if (!given) refuse(call, "the axes are missing");
   const size_t rank = from.size() + given->size();
   Sizes sizes(rank, -1);
   for (const int64_t axis : front_axes(call, *given, static_cast<int64_t>(rank))) sizes[static_cast<size_t>(axis)] = 1;
@@ -104,10 +104,10 @@ RunValues concat(const OpCall& call) {
   std::vector<Tensor> parts;
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     const RunValue& x = present(call, i);
-    if (x.dtype != first.dtype) reject(call, cat("input ", i, " is ", name_of(x.dtype), ", input 0 ", name_of(first.dtype)));
+    if (x.dtype != first.dtype) refuse(call, cat("input ", i, " is ", name_of(x.dtype), ", input 0 ", name_of(first.dtype)));
     parts.push_back(movable(x));
     if (parts.back().dim() != parts[0].dim()) {
-      reject(call, cat("input ", i, " has sizes ", shape_text(parts.back().sizes()), ", input 0 ", shape_text(parts[0].sizes())));
+      refuse(call, cat("input ", i, " has sizes ", shape_text(parts.back().sizes()), ", input 0 ", shape_text(parts[0].sizes())));
     }
     if (!x.strings) continue;
     parts.back() = parts.back() + static_cast<int64_t>(strings.size());
@@ -122,14 +122,14 @@ RunValues concat(const OpCall& call) {
 Sizes parts_of(const OpCall& call, int64_t size) {
   if (const auto given = ints_input_or_attribute(call, 1, "split")) {
     if (given->size() != call.node.outputs.size()) {
-      reject(call, cat(given->size(), " parts for ", call.node.outputs.size(), " outputs"));
+      refuse(call, cat(given->size(), " parts for ", call.node.outputs.size(), " outputs"));
     }
     int64_t sum = 0;
     for (const int64_t part : *given) {
-      if (part < 0 || part > size) reject(call, cat("a part of size ", part, " of an axis of size ", size));
+      if (part < 0 || part > size) refuse(call, cat("a part of size ", part, " of an axis of size ", size));
       sum += part;
     }
-    if (sum != size) reject(call, cat("parts ", shape_text(*given), " of an axis of size ", size));
+    if (sum != size) refuse(call, cat("parts ", shape_text(*given), " of an axis of size ", size));
     return *given;
   }
   const auto count = static_cast<int64_t>(call.node.outputs.size());
@@ -153,7 +153,7 @@ RunValues split(const OpCall& call) {
 /// One axis of Slice, with ONNX's clamping; `step` may be negative.
 Tensor slice_axis(const OpCall& call, const Tensor& x, int64_t axis, int64_t start, int64_t end, int64_t step) {
   const int64_t size = x.size(axis);
-  if (step == 0) reject(call, "a step is 0");
+  if (step == 0) refuse(call, "a step is 0");
   if (start < 0) start += size;
   if (end < 0) end += size;
   // a longer stride takes the first element alone as well
@@ -175,13 +175,13 @@ RunValues slice(const OpCall& call) {
   const auto starts = ints_input_or_attribute(call, 1, "starts");
   const auto ends = ints_input_or_attribute(call, 2, "ends");
   const auto given_axes = ints_input_or_attribute(call, 3, "axes");
-  if (!starts || !ends) reject(call, "starts or ends are missing");
+  if (!starts || !ends) refuse(call, "starts or ends are missing");
   const Sizes steps = call.has(4) ? call.ints(4) : Sizes(starts->size(), 1);
   Sizes axes(starts->size());
   for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
   if (given_axes) axes = *given_axes;
   if (ends->size() != starts->size() || axes.size() != starts->size() || steps.size() != starts->size()) {
-    reject(call, cat(starts->size(), " starts, ", ends->size(), " ends, ", axes.size(), " axes, ", steps.size(), " steps"));
+    refuse(call, cat(starts->size(), " starts, ", ends->size(), " ends, ", axes.size(), " axes, ", steps.size(), " steps"));
   }
   axes = front_axes(call, axes, numbers.dim());
   for (size_t i = 0; i < axes.size(); ++i) numbers = slice_axis(call, numbers, axes[i], (*starts)[i], (*ends)[i], steps[i]);
@@ -204,11 +204,11 @@ struct AxisPad {
 
 std::vector<AxisPad> read_pads(const OpCall& call, int64_t rank) {
   const auto pads = ints_input_or_attribute(call, 1, has_attribute(call.node, "paddings") ? "paddings" : "pads");
-  if (!pads) reject(call, "the pads are missing");
+  if (!pads) refuse(call, "the pads are missing");
   Sizes axes(static_cast<size_t>(rank));
   for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
   if (call.has(3)) axes = front_axes(call, call.ints(3), rank);
-  if (pads->size() != 2 * axes.size()) reject(call, cat(pads->size(), " pads for ", axes.size(), " axes"));
+  if (pads->size() != 2 * axes.size()) refuse(call, cat(pads->size(), " pads for ", axes.size(), " axes"));
   std::vector<AxisPad> all;
   for (size_t i = 0; i < axes.size(); ++i) all.push_back({axes[i], (*pads)[i], (*pads)[i + axes.size()]});
   return all;
@@ -219,7 +219,7 @@ Tensor cropped(const OpCall& call, Tensor x, std::vector<AxisPad>& pads) {
   for (AxisPad& pad : pads) {
     const int64_t size = x.size(pad.axis);
     const int64_t front = std::max<int64_t>(-pad.before, 0), back = std::max<int64_t>(-pad.after, 0);
-    if (front > size || back > size - front) reject(call, cat("pads ", pad.before, " and ", pad.after, " for an axis of size ", size));
+    if (front > size || back > size - front) refuse(call, cat("pads ", pad.before, " and ", pad.after, " for an axis of size ", size));
     x = x.slice(pad.axis, front, size - back);
     pad = {pad.axis, std::max<int64_t>(pad.before, 0), std::max<int64_t>(pad.after, 0)};
   }
@@ -228,14 +228,14 @@ Tensor cropped(const OpCall& call, Tensor x, std::vector<AxisPad>& pads) {
 
 RunValues pad(const OpCall& call) {
   const RunValue& x = present(call, 0);
-  if (x.strings) reject_unsupported(call, "strings cannot be padded");
+  if (x.strings) refuse_unsupported(call, "strings cannot be padded");
   std::vector<AxisPad> pads = read_pads(call, x.tensor.dim());
   Tensor numbers = cropped(call, movable(x), pads);
   Sizes sizes = numbers.sizes().vec(), reversed(2 * sizes.size(), 0);
   for (const AxisPad& one : pads) {
     const auto axis = static_cast<size_t>(one.axis);
     if (__builtin_add_overflow(sizes[axis], one.before, &sizes[axis]) || __builtin_add_overflow(sizes[axis], one.after, &sizes[axis])) {
-      reject(call, "the pads overflow");
+      refuse(call, "the pads overflow");
     }
     reversed[2 * (sizes.size() - 1 - axis)] = one.before;
     reversed[2 * (sizes.size() - 1 - axis) + 1] = one.after;
@@ -244,14 +244,14 @@ RunValues pad(const OpCall& call) {
   const std::string mode = string_attribute(call.node, "mode", "constant");
   if (mode == "constant") {
     const Tensor fill = call.has(2) ? movable(present(call, 2)).detach().reshape({-1}) : Tensor();
-    if (call.has(2) && fill.numel() != 1) reject(call, "the padding value is no scalar");
+    if (call.has(2) && fill.numel() != 1) refuse(call, "the padding value is no scalar");
     const at::Scalar value = call.has(2) ? fill[0].item() : at::Scalar(float_attribute(call.node, "value", 0.0F));
     return {restored(x, numbers.dim() == 0 ? numbers : at::constant_pad_nd(numbers, reversed, value))};
   }
-  if (mode != "reflect" && mode != "edge" && mode != "wrap") reject(call, cat("unknown mode '", printable(mode), "'"));
+  if (mode != "reflect" && mode != "edge" && mode != "wrap") refuse(call, cat("unknown mode '", printable(mode), "'"));
   for (const AxisPad& one : pads) {
     if (one.before == 0 && one.after == 0) continue;
-    if (numbers.size(one.axis) == 0) reject(call, cat("axis ", one.axis, " is empty: there is nothing to repeat"));
+    if (numbers.size(one.axis) == 0) refuse(call, cat("axis ", one.axis, " is empty: there is nothing to repeat"));
     numbers = numbers.index_select(one.axis, padded_indices(mode, numbers.size(one.axis), one.before, one.after, numbers.device()));
   }
   return {restored(x, numbers)};
@@ -267,7 +267,7 @@ RunValues expand(const OpCall& call) {
     int64_t& size = sizes[sizes.size() - static_cast<size_t>(i)];
     const int64_t own = numbers.size(-i);
     if (own != size && own != 1 && size != 1) {
-      reject(call, cat("sizes ", shape_text(numbers.sizes()), " do not broadcast to ", shape_text(wanted)));
+      refuse(call, cat("sizes ", shape_text(numbers.sizes()), " do not broadcast to ", shape_text(wanted)));
     }
     if (size == 1) size = own;
   }
@@ -280,11 +280,11 @@ RunValues tile(const OpCall& call) {
   const Tensor numbers = movable(x);
   const Sizes repeats = call.ints(1);
   if (static_cast<int64_t>(repeats.size()) != numbers.dim()) {
-    reject(call, cat("repeats ", shape_text(repeats), " for a tensor of rank ", numbers.dim()));
+    refuse(call, cat("repeats ", shape_text(repeats), " for a tensor of rank ", numbers.dim()));
   }
   Sizes sizes = numbers.sizes().vec();
   for (size_t i = 0; i < sizes.size(); ++i) {
-    if (repeats[i] < 0 || __builtin_mul_overflow(sizes[i], repeats[i], &sizes[i])) reject(call, cat("repeats ", shape_text(repeats)));
+    if (repeats[i] < 0 || __builtin_mul_overflow(sizes[i], repeats[i], &sizes[i])) refuse(call, cat("repeats ", shape_text(repeats)));
   }
   check_sizes(call, sizes);
   return {restored(x, numbers.repeat(repeats))};
@@ -308,7 +308,7 @@ RunValues identity(const OpCall& call) {
 
 int64_t block_size(const OpCall& call, const Tensor& x) {
   const int64_t block = call.attribute("blocksize", 0);
-  if (x.dim() != 4 || block <= 0) reject(call, cat("blocksize ", block, " for sizes ", shape_text(x.sizes())));
+  if (x.dim() != 4 || block <= 0) refuse(call, cat("blocksize ", block, " for sizes ", shape_text(x.sizes())));
   return block;
 }
 
@@ -317,7 +317,7 @@ RunValues depth_to_space(const OpCall& call) {
   const Tensor numbers = movable(x);             // [n, c, h, w]
   const int64_t block = block_size(call, numbers);
   const int64_t n = numbers.size(0), c = numbers.size(1), h = numbers.size(2), w = numbers.size(3);
-  if (c % block != 0 || c / block % block != 0) reject(call, cat(c, " channels are no multiple of ", block, " squared"));
+  if (c % block != 0 || c / block % block != 0) refuse(call, cat(c, " channels are no multiple of ", block, " squared"));
   const int64_t depth = c / block / block;
   const Tensor moved = string_attribute(call.node, "mode", "DCR") == "CRD"
                            ? numbers.reshape({n, depth, block, block, h, w}).permute({0, 1, 4, 2, 5, 3})
@@ -330,7 +330,7 @@ RunValues space_to_depth(const OpCall& call) {
   const Tensor numbers = movable(x);             // [n, c, h, w]
   const int64_t block = block_size(call, numbers);
   const int64_t n = numbers.size(0), c = numbers.size(1), h = numbers.size(2), w = numbers.size(3);
-  if (h % block != 0 || w % block != 0) reject(call, cat("sizes ", shape_text(numbers.sizes()), " are no multiple of ", block));
+  if (h % block != 0 || w % block != 0) refuse(call, cat("sizes ", shape_text(numbers.sizes()), " are no multiple of ", block));
   const Tensor moved = numbers.reshape({n, c, h / block, block, w / block, block}).permute({0, 3, 5, 1, 2, 4});
   return {restored(x, moved.reshape({n, c * block * block, h / block, w / block}))};
 }
@@ -338,7 +338,7 @@ RunValues space_to_depth(const OpCall& call) {
 RunValues trilu(const OpCall& call) {
   const RunValue& x = present(call, 0);
   const Tensor numbers = movable(x);
-  if (numbers.dim() < 2) reject(call, cat("a tensor of rank ", numbers.dim()));
+  if (numbers.dim() < 2) refuse(call, cat("a tensor of rank ", numbers.dim()));
   const int64_t most = std::max(numbers.size(-1), numbers.size(-2)) + 1;
   const int64_t diagonal = call.has(1) ? std::clamp(int_input(call, 1), -most, most) : 0;
   return {restored(x, call.attribute("upper", 1) != 0 ? numbers.triu(diagonal) : numbers.tril(diagonal))};
@@ -353,7 +353,7 @@ RunValues center_crop_pad(const OpCall& call) {
   }
   axes = front_axes(call, axes, numbers.dim());
   const Sizes wanted = call.ints(1);
-  if (wanted.size() != axes.size()) reject(call, cat(wanted.size(), " sizes for ", axes.size(), " axes"));
+  if (wanted.size() != axes.size()) refuse(call, cat(wanted.size(), " sizes for ", axes.size(), " axes"));
   for (size_t i = 0; i < axes.size(); ++i) {
     const int64_t have = numbers.size(axes[i]);
     Sizes sizes = numbers.sizes().vec();
@@ -377,9 +377,9 @@ RunValues reverse_sequence(const OpCall& call) {
   Tensor numbers = movable(x);
   const int64_t time = front_axis(call, call.attribute("time_axis", 0), numbers.dim());
   const int64_t batch = front_axis(call, call.attribute("batch_axis", 1), numbers.dim());
-  if (time == batch) reject(call, "time_axis is batch_axis");
+  if (time == batch) refuse(call, "time_axis is batch_axis");
   const Tensor length = call.tensor(1).to(at::kLong).reshape({1, -1});             // [1, batch]
-  if (length.numel() != numbers.size(batch)) reject(call, cat(length.numel(), " lengths for a batch of ", numbers.size(batch)));
+  if (length.numel() != numbers.size(batch)) refuse(call, cat(length.numel(), " lengths for a batch of ", numbers.size(batch)));
   const Tensor t = at::arange(numbers.size(time), length.options()).unsqueeze(1);  // [time, 1]
   const Tensor source = at::where(t < length, length - 1 - t, t);                  // [time, batch]
   const Tensor column = at::arange(numbers.size(batch), length.options()).unsqueeze(0);

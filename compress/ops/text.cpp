@@ -12,7 +12,7 @@ namespace niwaki {
 namespace {
 
 const RunValue& strings_of(const OpCall& call, size_t i) {
-  if (!call.has(i) || !call.inputs[i].strings) reject(call, cat("input ", i, " is no tensor of strings"));
+  if (!call.has(i) || !call.inputs[i].strings) refuse(call, cat("input ", i, " is no tensor of strings"));
   return call.inputs[i];
 }
 
@@ -107,7 +107,7 @@ RunValues regex_full_match(const OpCall& call) {
     const std::regex expression(pattern, std::regex::ECMAScript | std::regex::optimize);
     for (size_t i = 0; i < x.strings->size(); ++i) matches.mutable_data_ptr<bool>()[i] = std::regex_match((*x.strings)[i], expression);
   } catch (const std::regex_error&) {
-    reject_unsupported(call, cat("the pattern '", printable(pattern), "' is none of ECMAScript"));
+    refuse_unsupported(call, cat("the pattern '", printable(pattern), "' is none of ECMAScript"));
   }
   return {matches};
 }
@@ -125,10 +125,10 @@ RunValues string_concat(const OpCall& call) {
 RunValues string_normalizer(const OpCall& call) {
   const RunValue& x = strings_of(call, 0);
   if (x.sizes.size() > 2 || x.sizes.empty() || (x.sizes.size() == 2 && x.sizes[0] != 1)) {
-    reject(call, cat("sizes ", shape_text(x.sizes), " instead of [C] or [1, C]"));
+    refuse(call, cat("sizes ", shape_text(x.sizes), " instead of [C] or [1, C]"));
   }
   const std::string action = string_attribute(call.node, "case_change_action", "NONE");
-  if (action != "NONE" && action != "LOWER" && action != "UPPER") reject(call, cat("unknown case_change_action '", printable(action), "'"));
+  if (action != "NONE" && action != "LOWER" && action != "UPPER") refuse(call, cat("unknown case_change_action '", printable(action), "'"));
   const bool is_sensitive = call.attribute("is_case_sensitive", 0) != 0;
   const std::string fold = is_sensitive ? "NONE" : "LOWER";
   std::set<std::string> stops;
@@ -199,10 +199,10 @@ Vocabulary read_vocabulary(const OpCall& call) {
     }
   }
   for (const int64_t column : vocabulary.columns) {
-    if (column < 0) reject(call, cat("ngram_indexes has ", column));
+    if (column < 0) refuse(call, cat("ngram_indexes has ", column));
     vocabulary.width = std::max(vocabulary.width, column + 1);
   }
-  if (next > static_cast<int64_t>(vocabulary.columns.size())) reject(call, cat(next, " n-grams, ", vocabulary.columns.size(), " ngram_indexes"));
+  if (next > static_cast<int64_t>(vocabulary.columns.size())) refuse(call, cat(next, " n-grams, ", vocabulary.columns.size(), " ngram_indexes"));
   return vocabulary;
 }
 
@@ -228,7 +228,7 @@ void count_grams(const OpCall& call, const Vocabulary& vocabulary, std::span<con
 RunValues tf_idf_vectorizer(const OpCall& call) {
   const Strings words = words_of(call);
   const std::vector<int64_t> from = sizes_of(present(call, 0));
-  if (from.size() > 2) reject(call, cat("sizes ", shape_text(from), " instead of [C] or [N, C]"));
+  if (from.size() > 2) refuse(call, cat("sizes ", shape_text(from), " instead of [C] or [N, C]"));
   const Vocabulary vocabulary = read_vocabulary(call);
   const int64_t rows = from.size() == 2 ? from[0] : 1;
   const size_t length = rows == 0 ? 0 : words.size() / static_cast<size_t>(rows);
