@@ -19,7 +19,11 @@ double largest_of(DType type) {
 Tensor to_float8(const Tensor& x, DType to, const CastRules& rules) {
   const Tensor wide = x.to(at::kFloat);
   const double largest = largest_of(to);
-  return (rules.saturate ? at::clamp(wide, -largest, largest) : wide).to(scalar_type(to));
+  if (rules.saturate) return at::clamp(wide, -largest, largest).to(scalar_type(to));
+  if (to != DType::float8e4m3fn) return wide.to(scalar_type(to));
+  // ATen saturates this type; beyond the middle of 448 and 480 it has only NaN
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  return wide.masked_fill(at::abs(wide) > 464, kNan).to(scalar_type(to));
 }
 
 // float8e8m0 holds 2^(code - 127); code 255 is NaN. Signs are dropped.
@@ -48,13 +52,14 @@ Tensor to_e8m0(const Tensor& x, const CastRules& rules) {
   return codes.view(at::kFloat8_e8m0fnu).to(x.device());
 }
 
-// 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives; ties go to the even code.
+// 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives; ties go to the even code, NaN to -0.
 Tensor to_float4(const Tensor& x) {
   const Tensor wide = x.to(at::kFloat);
   const Tensor size = at::clamp_max(at::abs(wide), 6);
   const Tensor large = at::where(size < 4, at::ones_like(size), at::full_like(size, 2));
   const Tensor step = at::where(size < 2, at::full_like(size, 0.5), large);
-  return at::copysign(at::round(size / step) * step, wide);
+  const Tensor rounded = at::copysign(at::round(size / step) * step, wide);
+  return rounded.masked_fill(at::isnan(wide), -0.0);
 }
 
 // The low bits count, as in every conversion between integers.
@@ -72,7 +77,8 @@ Tensor to_numbers(const Tensor& x, DType to, const CastRules& rules) {
     case DType::float8e5m2: case DType::float8e5m2fnuz: return to_float8(x, to, rules);
     case DType::float8e8m0: return to_e8m0(x, rules);
     case DType::float4e2m1: return to_float4(x);
-    case DType::int4: case DType::uint4: case DType::int2: case DType::uint2: return to_few_bits(x, to);
+    case DType::int4: case DType::uint4: case DType::int2: case DType::uint2:
+      return to_few_bits(x, to);
     default: break;
   }
   // a negative float has no defined conversion to unsigned but by way of a signed integer
@@ -134,7 +140,8 @@ RunValue to_strings(const RunValue& value) {
 }
 
 CastRules rules_of(const OpCall& call) {
-  CastRules rules{call.attribute("saturate", 1) != 0, string_attribute(call.node, "round_mode", "up")};
+  CastRules rules{call.attribute("saturate", 1) != 0,
+                  string_attribute(call.node, "round_mode", "up")};
   if (rules.round_mode != "up" && rules.round_mode != "down" && rules.round_mode != "nearest") {
     refuse(call, cat("unknown round_mode '", printable(rules.round_mode), "'"));
   }

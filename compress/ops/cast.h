@@ -6,7 +6,7 @@ namespace niwaki {
 
 /// How numbers enter the 8-bit float types.
 struct CastRules {
-  bool saturate = true;                      // out of range: the largest value instead of NaN or infinity
+  bool saturate = true;                      // out of range: the largest value, not NaN
   std::string round_mode = "up";             // of float8e8m0: "up", "down", "nearest"
 };
 

@@ -71,7 +71,8 @@ void pad_to_output(const OpCall& call, Transposed& t, std::span<const int64_t> s
   for (size_t i = 0; i < sizes.size(); ++i) {
     const int64_t total = t.strides[i] * (sizes[i] - 1) + t.output_padding[i] +
                           (kernel[i] - 1) * t.dilations[i] + 1 - output[i];
-    t.begin[i] = is_upper ? total / 2 : total - total / 2;
+    // what the output has beyond the full result is zeros behind it
+    t.begin[i] = total < 0 ? 0 : is_upper ? total / 2 : total - total / 2;
     t.end[i] = total - t.begin[i];
   }
 }
@@ -126,6 +127,11 @@ RunValues conv_transpose(const OpCall& call) {
     cuts.push_back(-t.begin[i]);
     cuts.push_back(t.output_padding[i] - t.end[i]);
   }
+  Sizes sizes_after = y.sizes().vec();
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    sizes_after[i + 2] += t.output_padding[i] - t.begin[i] - t.end[i];
+  }
+  check_sizes(call, sizes_after);
   y = at::constant_pad_nd(y, cuts, 0);
   if (!bias) return {y};
   Sizes channel(y.dim(), 1);                 // after the padding, which the bias covers too

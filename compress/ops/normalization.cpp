@@ -21,7 +21,8 @@ RunValues batch_norm_training(const OpCall& call, const Tensor& x, double epsilo
   const Tensor mean = at::mean(wide, axes);
   const Tensor variance = at::mean(at::square(wide - by_channel(mean, x)), axes);
   const Tensor factor = at::rsqrt(variance + epsilon) * call.tensor(1);
-  const Tensor y = (wide - by_channel(mean, x)) * by_channel(factor, x) + by_channel(call.tensor(2), x);
+  const Tensor y =
+      (wide - by_channel(mean, x)) * by_channel(factor, x) + by_channel(call.tensor(2), x);
   const auto moved = [&](size_t i, const Tensor& now) {
     const Tensor& before = call.tensor(i);
     return (before * momentum + now * (1 - momentum)).to(before.scalar_type());

@@ -15,7 +15,7 @@ double number_or(const OpCall& call, const std::string& name, double otherwise);
 
 /// True for unsigned integers of 16 to 64 bits and 8-bit floats, for which ATen has few kernels.
 bool lacks_kernels(at::ScalarType type);
-/// The tensor in a type that has kernels: int64 for wide unsigned integers, float32 for 8-bit floats.
+/// The tensor in a type that has kernels: int64 for unsigned integers, float32 for 8-bit floats.
 Tensor widened(const Tensor& x);
 /// float32 for float16 and bfloat16, the tensor itself otherwise.
 Tensor at_least_float32(const Tensor& x);

@@ -172,7 +172,8 @@ RunValues max_unpool(const OpCall& call) {
   for (size_t i = 0; i < sizes.size(); ++i) {
     implied.push_back((sizes[i] - 1) * strides[i] + kernel[i] - pads[i] - pads[i + sizes.size()]);
   }
-  const int64_t count = std::accumulate(implied.begin(), implied.end(), int64_t{1}, std::multiplies<>());
+  check_sizes(call, implied);
+  const int64_t count = c10::multiply_integers(implied);
   const Tensor y = at::zeros({count}, x.options())
                        .scatter(0, indices.to(at::kLong).reshape({-1}), x.reshape({-1}))
                        .reshape(implied);

@@ -101,7 +101,7 @@ void add_weights(const Rules& rules, const AxisPlan& plan, double x, double* row
   for (int64_t i = 0; i < plan.size; ++i) row[i] /= total;
 }
 
-// Output elements of the axis that lie outside the input, [outputs]; undefined where there are none.
+// Output elements of the axis that lie outside the input, [outputs]; or undefined.
 Tensor outside(const OpCall& call, const Rules& rules, const AxisPlan& plan) {
   if (rules.coordinates != "tf_crop_and_resize") return {};
   Tensor mask = at::zeros({plan.outputs}, at::kBool);
@@ -199,8 +199,8 @@ std::vector<AxisPlan> plans_by_size(const OpCall& call, const Sizes& axes, const
   for (size_t i = 0; i < axes.size(); ++i) {
     const int64_t size = call.tensor(0).size(axes[i]);
     if (sizes[i] < 0) refuse(call, cat("size ", sizes[i], " of axis ", axes[i]));
-    plans.push_back({axes[i], size, sizes[i],
-                     static_cast<double>(sizes[i]) / static_cast<double>(std::max<int64_t>(size, 1))});
+    const auto divisor = static_cast<double>(std::max<int64_t>(size, 1));
+    plans.push_back({axes[i], size, sizes[i], static_cast<double>(sizes[i]) / divisor});
   }
   keep_aspect(call, plans);
   return plans;
