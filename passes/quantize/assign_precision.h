@@ -1,0 +1,37 @@
+#pragma once
+
+#include "compress/linear_view.h"
+#include "compress/target.h"
+
+#include <map>
+#include <set>
+
+namespace niwaki {
+
+/// Sizes of every value for one sample, as seen in a run.
+using SeenSizes = std::map<ValueId, std::vector<int64_t>>;
+
+/// A node that integer kernels can compute, with the activation that they take in.
+struct IntegerUnit {
+  enum class Kind { linear, add, concat, pool, move } kind = Kind::move;
+  NodeId node;
+  std::optional<NodeId> activation;          // Relu or Clip from 0, absorbed by the kernel
+  ValueId output;                            // of the activation, where there is one
+  std::vector<ValueId> inputs;               // that are computed
+  Work work;
+};
+
+struct PrecisionPlan {
+  std::vector<IntegerUnit> units;            // chosen ones, in execution order
+  std::map<NodeId, std::string> kept;        // candidates that stay float, with the reason
+  std::set<NodeId> integer;                  // nodes of the chosen units
+  double float_us = 0, planned_us = 0;       // of all candidates, by the cost table
+};
+
+enum class Placement { automatic, all };
+
+/// Which nodes get integer kernels. `automatic`: the labelling of least cost by the target's table, borders between
+/// integer and float included, found as a minimum cut; `all`: every node that can. `allowed` says which may.
+PrecisionPlan assign_precision(const Graph& graph, const SeenSizes& sizes, Placement placement, const std::set<NodeId>& refused);
+
+}  // namespace niwaki
