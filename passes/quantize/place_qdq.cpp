@@ -1,0 +1,47 @@
+#include "passes/quantize/place_qdq.h"
+
+#include "compress/error.h"
+
+namespace niwaki {
+namespace {
+
+Constant scalar(const Tensor& number) { return make_constant(number.reshape({})); }   // rank 0: kernels refuse [1]
+
+ValueId new_value(Graph& graph, const std::string& name, const Value& like, DType dtype) {
+  return graph.add_value({.name = graph.fresh_name(name), .dtype = dtype, .shape = like.shape});
+}
+
+}  // namespace
+
+QuantizedValue place_qdq(Graph& graph, ValueId value, const ActivationGrid& grid, const QuantizedValue* shared) {
+  const Value like = graph.value(value);
+  QuantizedValue placed{};
+  placed.scale = shared ? shared->scale : graph.add_constant(like.name + ".s", scalar(at::scalar_tensor(grid.scale, at::kFloat)));
+  placed.zero_point = shared ? shared->zero_point : graph.add_constant(like.name + ".z", scalar(at::scalar_tensor(grid.zero_point, at::kByte)));
+  placed.codes = new_value(graph, like.name + ".q", like, DType::uint8);
+  placed.numbers = new_value(graph, like.name + ".d", like, DType::float32);
+  Node quantize{.op = "QuantizeLinear", .inputs = {value, placed.scale, placed.zero_point}, .outputs = {placed.codes}};
+  Node dequantize{.op = "DequantizeLinear", .inputs = {placed.codes, placed.scale, placed.zero_point}, .outputs = {placed.numbers}};
+  const auto maker = graph.producer(value);
+  if (maker) {
+    graph.insert_after(graph.insert_after(*maker, std::move(quantize)), std::move(dequantize));
+  } else {
+    const std::optional<NodeId> first = graph.main().nodes.empty() ? std::nullopt : std::optional(graph.main().nodes.front());
+    const NodeId second = graph.insert_before(first, std::move(dequantize));
+    graph.insert_before(second, std::move(quantize));
+  }
+  return placed;
+}
+
+ValueId dequantize_constant(Graph& graph, NodeId before, const std::string& name, const Tensor& codes, DType dtype, const Tensor& scale, int64_t axis) {
+  const Constant packed = make_constant(codes, dtype);
+  const Value like{.name = name, .shape = Shape(packed.sizes.begin(), packed.sizes.end())};
+  const ValueId q = graph.add_constant(name + ".q", packed), s = graph.add_constant(name + ".s", make_constant(scale));
+  const ValueId numbers = new_value(graph, name + ".d", like, DType::float32);
+  Node node{.op = "DequantizeLinear", .inputs = {q, s}, .outputs = {numbers}};
+  if (scale.dim() > 0) node.attributes["axis"] = axis;
+  graph.insert_before(before, std::move(node));
+  return numbers;
+}
+
+}  // namespace niwaki
