@@ -31,7 +31,7 @@ struct Latency {
   std::string runtime = "onnxruntime", version;
   int threads = 0, rounds = 0, pairs = 0;  // pairs of blocks, over all rounds
   LatencySummary before, after;
-  double ratio = 1;                        // after / before, of the medians: below 1 is faster
+  double ratio = 1;                        // after / before: below 1 is faster
   std::array<double, 2> ci95 = {1, 1};
   double spread = 0;  // half of p10 to p90 over p50 of the blocks, of the wider side
   /// The numbers are too restless to be trusted (W3403).
@@ -42,8 +42,8 @@ struct Latency {
 using BlockPair = std::pair<double, double>;
 using Rounds = std::vector<std::vector<BlockPair>>;
 
-/// after / before of the medians over all blocks.
-double ratio_of_medians(const Rounds& rounds);
+/// Median over all pairs of after / before: what slows a pair's neighbours down cancels out.
+double median_ratio(const Rounds& rounds);
 /// 95 % interval of that ratio: bootstrap over rounds, then pairs; the same for the same seed.
 std::array<double, 2> bootstrap_ratio(const Rounds& rounds, uint64_t seed, int draws = 2000);
 LatencySummary summarize_times(std::vector<double> times_ms);

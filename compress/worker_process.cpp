@@ -177,6 +177,8 @@ std::string SharedFile::path() const { return cat("/proc/self/fd/", file_.get())
 WorkerProcess::WorkerProcess(const std::string& python, std::string_view script,
                              uint64_t memory_bytes)
     : python_(python), inputs_("inputs"), outputs_("outputs"), messages_("messages") {
+  // The child looks for it from a folder of its own; links stay, a virtual environment is one.
+  if (fs::path(python).has_parent_path()) python_ = fs::absolute(python).string();
   auto [requests_end, requests] = make_pipe();
   auto [answers, answers_end] = make_pipe();
   requests_ = std::move(requests);
@@ -210,8 +212,8 @@ void WorkerProcess::spawn(std::string_view script, uint64_t memory_bytes,
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
-  const int failure = posix_spawn(&id_, python_.c_str(), &settings.actions, &settings.attributes,
-                                  arguments.data(), environ);
+  const int failure = posix_spawnp(&id_, python_.c_str(), &settings.actions, &settings.attributes,
+                                   arguments.data(), environ);
   if (failure == 0) return;
   id_ = 0;
   errno = failure;

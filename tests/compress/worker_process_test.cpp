@@ -62,6 +62,15 @@ TEST_F(WorkerProcessTest, RunsAloneInAnEmptyFolder) {
   EXPECT_EQ(ask(process, "path"), "False");
 }
 
+TEST_F(WorkerProcessTest, TakesRelativePathsAndBareNames) {
+  namespace fs = std::filesystem;
+  const fs::path python = fs::absolute(find_python(""));
+  WorkerProcess relative(python.lexically_relative(fs::current_path()), kScript, 0);
+  EXPECT_EQ(ask(relative, "one"), "ONE");
+  WorkerProcess bare("python3", kScript, 0);
+  EXPECT_EQ(ask(bare, "two"), "TWO");
+}
+
 TEST_F(WorkerProcessTest, ReportsHowItEnded) {
   WorkerProcess process(find_python(""), kScript, 0);
   process.send("end");
