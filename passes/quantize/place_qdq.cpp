@@ -38,7 +38,12 @@ ValueId dequantize_constant(Graph& graph, NodeId before, const std::string& name
   const Value like{.name = name, .shape = Shape(packed.sizes.begin(), packed.sizes.end())};
   const ValueId q = graph.add_constant(name + ".q", packed), s = graph.add_constant(name + ".s", make_constant(scale));
   const ValueId numbers = new_value(graph, name + ".d", like, DType::float32);
-  Node node{.op = "DequantizeLinear", .inputs = {q, s}, .outputs = {numbers}};
+  ValueId stored = q;
+  if (is_packed(dtype)) {                    // kernels form behind 8 bits only; the cast is folded at load
+    stored = new_value(graph, name + ".c", like, DType::int8);
+    graph.insert_before(before, {.op = "Cast", .inputs = {q}, .outputs = {stored}, .attributes = {{"to", int64_t{3}}}});
+  }
+  Node node{.op = "DequantizeLinear", .inputs = {stored, s}, .outputs = {numbers}};
   if (scale.dim() > 0) node.attributes["axis"] = axis;
   graph.insert_before(before, std::move(node));
   return numbers;
