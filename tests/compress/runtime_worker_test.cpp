@@ -197,7 +197,7 @@ TEST_F(RuntimeWorkerTest, KeepsToItsMemoryLimit) {
   options.memory_bytes = uint64_t{1} << 30;
   RuntimeWorker worker(options);
   SKIP_WITHOUT_RUNTIME(worker);
-  const SessionId session = worker.load(one_op_model(path("m.onnx"), "Neg", 1));
+  const SessionId session = worker.load(one_op_model(path("m.onnx"), "Neg", 1), {1});
   const Tensor x = at::zeros({1 << 25, 2});  // 256 MiB, and as much for each output
   EXPECT_EQ(code_of([&] { worker.run(session, {{"x", x}}); }), "E3311");
 }
