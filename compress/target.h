@@ -13,13 +13,15 @@ constexpr auto names(Target) { return std::array{"onnxruntime-cpu", "onnxruntime
 
 /// Work of one node at batch 1, as the cost table wants it.
 struct Work {
-  enum class Kind { convolution, depthwise, gemm, add, concat, max_pool, move } kind = Kind::move;
-  double macs = 0;                           // multiply-accumulates, channels as they are
-  double padded_macs = 0;                    // channels rounded up to 16, as blocked float kernels compute
+  enum class Kind { convolution, depthwise, gemm, add, concat, max_pool, average_pool, move } kind = Kind::move;
+  double kernel = 1;                         // taps per output of a convolution
+  double positions = 1;                      // of the output of a convolution
+  double outputs = 1, inputs = 1, groups = 1;   // channels out, channels in per group
+  double macs = 0, rows = 1;                 // of a Gemm
   double out_elements = 0;
-  double rows = 1;                           // of a Gemm: M
-  double taps = 0;                           // kernel elements x outputs, of pooling
-  double kernel = 1, channels = 1, positions = 1;   // of a depthwise convolution
+  double taps = 0;                           // numbers read by pooling
+  bool is_fused = false;                     // an Add that a float convolution takes in
+  bool has_activation = false;
 };
 
 /// Microseconds per run of one node in float and with integer kernels, and of a border between both; deterministic:
@@ -28,5 +30,11 @@ double float_cost_us(const Work& work);
 double integer_cost_us(const Work& work);
 /// QuantizeLinear or DequantizeLinear of a value, with the layout change of a 4-D one.
 double border_cost_us(double elements, bool is_image);
+/// QuantizeLinear of a graph input: float images arrive unblocked.
+double input_border_cost_us(double elements, bool is_image, int64_t channels);
+/// What codes cost on the wrong side of a float MaxPool: the runtime moves them above it and pools in the slow layout.
+double misplaced_pool_cost_us(double taps);
+/// What each integer Add of a model pays when one of them has a float skip connection: two transposes.
+double broken_chain_cost_us(double elements);
 
 }  // namespace niwaki

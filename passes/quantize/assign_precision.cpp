@@ -17,8 +17,6 @@ double product(const std::vector<int64_t>& sizes) {
   return count;
 }
 
-double to_16(double channels) { return std::ceil(channels / 16) * 16; }
-
 class Candidates {
  public:
   Candidates(const Graph& graph, const SeenSizes& sizes) : graph_(graph), sizes_(sizes) {}
@@ -70,13 +68,12 @@ std::optional<Work> Candidates::linear_work(const LinearView& view) const {
   if (view.kind == LinearKind::conv) {
     if (out->size() < 3) return std::nullopt;
     const double taps = product({weight.begin() + 2, weight.end()});
-    const double channels_out = static_cast<double>(weight[0]), per_group = static_cast<double>(weight[1]);
-    work.positions = work.out_elements / channels_out;
-    work.macs = work.positions * channels_out * per_group * taps;
-    work.padded_macs = view.groups == 1 ? work.positions * to_16(channels_out) * to_16(per_group) * taps : work.macs;
     work.kernel = taps;
-    work.channels = channels_out;
-    work.kind = view.groups > 1 && per_group == 1 ? Work::Kind::depthwise : Work::Kind::convolution;
+    work.outputs = static_cast<double>(weight[0]);
+    work.inputs = static_cast<double>(weight[1]);
+    work.groups = static_cast<double>(view.groups);
+    work.positions = work.out_elements / work.outputs;
+    work.kind = view.groups > 1 && weight[1] == 1 ? Work::Kind::depthwise : Work::Kind::convolution;
     return work;
   }
   const auto rank = static_cast<int64_t>(weight.size());
@@ -121,6 +118,21 @@ std::optional<IntegerUnit> Candidates::other(NodeId id) const {
     unit.inputs = node.inputs;
     unit.activation = activation(node.outputs[0]);
     if (unit.activation) unit.output = graph_.node(*unit.activation).outputs[0];
+    unit.work.has_activation = unit.activation.has_value();
+    for (const ValueId input : node.inputs) {
+      const auto maker = graph_.producer(input);
+      unit.work.is_fused |= maker && graph_.node(*maker).op == "Conv" && graph_.consumers(input).size() == 1;
+    }
+    return unit;
+  }
+  if ((node.op == "AveragePool" || node.op == "GlobalAveragePool") && int_attribute(node, "count_include_pad", 0) == 0) {
+    const auto* in = sizes(node.inputs[0]);
+    if (!in || in->size() != 4) return std::nullopt;
+    double taps = unit.work.out_elements;
+    for (const int64_t size : ints_attribute(node, "kernel_shape")) taps *= static_cast<double>(size);
+    unit.kind = IntegerUnit::Kind::average_pool;
+    unit.work.kind = Work::Kind::average_pool;
+    unit.work.taps = node.op == "GlobalAveragePool" ? product(*in) : taps;
     return unit;
   }
   if (node.op == "Concat") {
@@ -155,66 +167,107 @@ std::optional<IntegerUnit> Candidates::unit(NodeId id) const {
 /// The labelling problem over units, and over values that cross between them.
 class Labelling {
  public:
-  Labelling(const Graph& graph, const SeenSizes& sizes, std::vector<IntegerUnit> units, Placement placement, const std::set<NodeId>& refused);
-  std::vector<bool> solve() { return cut_.solve(); }
+  Labelling(const Graph& graph, const SeenSizes& sizes, const std::vector<IntegerUnit>& units, Placement placement, const std::set<NodeId>& refused);
+  std::vector<bool> solve();
 
  private:
-  void add_value(ValueId value);
+  void add_value(ValueId value, const std::vector<int>& readers);
+  void add_layout_costs(int maker, int reader, double elements);
+  double border_us(ValueId value, bool is_input) const;
+  bool is_float_between_codes(size_t unit, const std::vector<bool>& labels) const;
+
   const Graph& graph_;
   const SeenSizes& sizes_;
-  std::vector<IntegerUnit> units_;
+  const std::vector<IntegerUnit>& units_;
+  const std::set<NodeId>& refused_;
   std::map<ValueId, int> maker_;             // unit whose output a value is
   std::map<ValueId, std::vector<int>> readers_;
+  double num_adds_ = 0;
   MinCut cut_;
 };
 
-Labelling::Labelling(const Graph& graph, const SeenSizes& sizes, std::vector<IntegerUnit> units, Placement placement, const std::set<NodeId>& refused)
-    : graph_(graph), sizes_(sizes), units_(std::move(units)) {
+Labelling::Labelling(const Graph& graph, const SeenSizes& sizes, const std::vector<IntegerUnit>& units, Placement placement, const std::set<NodeId>& refused)
+    : graph_(graph), sizes_(sizes), units_(units), refused_(refused) {
   for (int i = 0; i < static_cast<int>(units_.size()); ++i) {
     const IntegerUnit& unit = units_[static_cast<size_t>(i)];
     const bool may = !refused.contains(unit.node);
     const bool must = placement == Placement::all && may && unit.kind == IntegerUnit::Kind::linear;
     cut_.add(may ? integer_cost_us(unit.work) : kForbidden, must ? kForbidden : float_cost_us(unit.work));
+    num_adds_ += unit.kind == IntegerUnit::Kind::add;
     maker_[unit.output] = i;
     for (const ValueId input : unit.inputs) readers_[input].push_back(i);
   }
-  for (const auto& [value, readers] : readers_) add_value(value);
+  for (const auto& [value, readers] : readers_) add_value(value, readers);
   for (const auto& [value, maker] : maker_) {
-    if (!readers_.contains(value)) add_value(value);
+    if (!readers_.contains(value)) add_value(value, {});
   }
 }
 
-void Labelling::add_value(ValueId value) {
+double Labelling::border_us(ValueId value, bool is_input) const {
   const auto found = sizes_.find(value);
-  const double elements = found == sizes_.end() ? 1 : product(found->second);
-  const double border = border_cost_us(elements, found != sizes_.end() && found->second.size() == 4);
+  if (found == sizes_.end()) return border_cost_us(1, false);
+  const bool is_image = found->second.size() == 4;
+  if (is_input) return input_border_cost_us(product(found->second), is_image, is_image ? found->second[1] : 1);
+  return border_cost_us(product(found->second), is_image);
+}
+
+void Labelling::add_layout_costs(int maker, int reader, double elements) {
+  const IntegerUnit& made = units_[static_cast<size_t>(maker)];
+  const IntegerUnit& read = units_[static_cast<size_t>(reader)];
+  if (read.kind == IntegerUnit::Kind::pool) cut_.penalize(reader, maker, misplaced_pool_cost_us(read.work.taps));
+  if (made.kind == IntegerUnit::Kind::pool) cut_.penalize(reader, maker, misplaced_pool_cost_us(made.work.taps));
+  // one float skip connection leaves the whole residual chain unblocked
+  const bool is_skip = read.kind == IntegerUnit::Kind::add && (made.kind == IntegerUnit::Kind::linear || made.kind == IntegerUnit::Kind::add);
+  if (is_skip) cut_.penalize(reader, maker, num_adds_ * broken_chain_cost_us(elements));
+}
+
+void Labelling::add_value(ValueId value, const std::vector<int>& readers) {
   const auto made = maker_.find(value);
-  const int maker = made == maker_.end() ? cut_.add(kForbidden, 0) : made->second;    // a float node, or an input
-  const std::vector<int>& readers = readers_[value];
-  size_t units_reading = readers.size();
+  const bool has_unit = made != maker_.end();
+  const int maker = has_unit ? made->second : cut_.add(kForbidden, 0);      // a float node, or an input
+  const auto found = sizes_.find(value);
+  const double border = border_us(value, !graph_.producer(value).has_value());
   // paid once for all readers of the other kind: an item that is dragged along by any of them
   const int quantized = cut_.add(0, 0), dequantized = cut_.add(0, 0);
+  std::set<NodeId> nodes;
   for (const int reader : readers) {
     cut_.penalize(reader, quantized, kForbidden);
     cut_.penalize(dequantized, reader, kForbidden);
-    const IntegerUnit& unit = units_[static_cast<size_t>(reader)];
-    // an integer MaxPool behind a float producer runs in the wrong layout, ten times slower
-    if (unit.kind == IntegerUnit::Kind::pool) cut_.penalize(reader, maker, kForbidden);
-    if (made != maker_.end() && units_[static_cast<size_t>(maker)].kind == IntegerUnit::Kind::pool) cut_.penalize(reader, maker, kForbidden);
+    if (has_unit) add_layout_costs(maker, reader, found == sizes_.end() ? 1 : product(found->second));
+    nodes.insert(units_[static_cast<size_t>(reader)].node);
   }
-  std::set<NodeId> nodes;
-  for (const int reader : readers) nodes.insert(units_[static_cast<size_t>(reader)].node);
-  bool float_reader = graph_.is_output(value);
-  for (const NodeId node : graph_.consumers(value)) float_reader |= !nodes.contains(node);
-  (void)units_reading;
-  const bool free_output = made != maker_.end() && units_[static_cast<size_t>(maker)].work.kind == Work::Kind::gemm && readers.empty();
-  if (float_reader) {
-    const int outside = cut_.add(kForbidden, 0);
-    cut_.penalize(dequantized, outside, kForbidden);
-  }
-  cut_.penalize(quantized, maker, border);
+  bool has_float_reader = graph_.is_output(value);
+  for (const NodeId node : graph_.consumers(value)) has_float_reader |= !nodes.contains(node);
+  if (has_float_reader) cut_.penalize(dequantized, cut_.add(kForbidden, 0), kForbidden);
   // a Gemm or MatMul kernel gives float by itself where nobody wants codes
-  cut_.penalize(maker, dequantized, free_output ? 0 : border);
+  const bool gives_float = has_unit && units_[static_cast<size_t>(maker)].work.kind == Work::Kind::gemm && readers.empty();
+  cut_.penalize(quantized, maker, border);
+  cut_.penalize(maker, dequantized, gives_float ? 0 : border);
+}
+
+/// The runtime would fuse such a node into an integer kernel of its own, with one scale for the whole weight.
+bool Labelling::is_float_between_codes(size_t index, const std::vector<bool>& labels) const {
+  const IntegerUnit& unit = units_[index];
+  const bool fuses = unit.kind == IntegerUnit::Kind::linear || unit.kind == IntegerUnit::Kind::average_pool;
+  if (labels[index] || !fuses || refused_.contains(unit.node) || graph_.is_output(unit.output)) return false;
+  const auto maker = maker_.find(unit.inputs[0]);
+  if (maker == maker_.end() || !labels[static_cast<size_t>(maker->second)]) return false;
+  const auto readers = readers_.find(unit.output);
+  if (readers == readers_.end() || readers->second.size() != graph_.consumers(unit.output).size()) return false;
+  return std::all_of(readers->second.begin(), readers->second.end(), [&](int reader) { return labels[static_cast<size_t>(reader)]; });
+}
+
+std::vector<bool> Labelling::solve() {
+  std::vector<bool> labels = cut_.solve();
+  labels.resize(units_.size());
+  for (bool has_changed = true; has_changed;) {
+    has_changed = false;
+    for (size_t i = 0; i < units_.size(); ++i) {
+      if (!is_float_between_codes(i, labels)) continue;
+      labels[i] = has_changed = true;
+    }
+  }
+  return labels;
 }
 
 }  // namespace

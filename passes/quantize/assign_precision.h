@@ -13,7 +13,7 @@ using SeenSizes = std::map<ValueId, std::vector<int64_t>>;
 
 /// A node that integer kernels can compute, with the activation that they take in.
 struct IntegerUnit {
-  enum class Kind { linear, add, concat, pool, move } kind = Kind::move;
+  enum class Kind { linear, add, concat, pool, average_pool, move } kind = Kind::move;
   NodeId node;
   std::optional<NodeId> activation;          // Relu or Clip from 0, absorbed by the kernel
   ValueId output;                            // of the activation, where there is one

@@ -194,7 +194,7 @@ void Quantizer::quantize_linear(const IntegerUnit& unit) {
   const int64_t most = options_.target == Target::onnxruntime_cpu_novnni ? 64 : (int64_t{1} << (options_.bits - 1)) - 1;
   const bool per_tensor = options_.granularity == Granularity::per_tensor;
   const Tensor rows = weight.movedim(axis, 0).reshape({per_tensor ? 1 : weight.size(axis), -1}).contiguous();
-  Tensor scale = least_squares_scale(rows, -most, most, options_.bits < 8 ? 80 : 20).contiguous();
+  Tensor scale = least_squares_scale(rows, -most, most, options_.bits < 8 ? 80 : 1).contiguous();
   std::vector<int64_t> broadcast(static_cast<size_t>(weight.dim()), 1);
   broadcast[static_cast<size_t>(axis)] = per_tensor ? 1 : weight.size(axis);
   Tensor codes = at::round(weight / scale.reshape(broadcast)).clamp(-most, most).to(at::kChar).contiguous();
