@@ -21,8 +21,8 @@ struct Gate {
   double limit = 0;
   std::optional<Interval> interval;
   bool is_informational = false;
-  bool is_minimum = false;                 // value >= limit is wanted
-  std::string code, missed, unclear, help; // the message, by outcome
+  bool is_minimum = false;                  // value >= limit is wanted
+  std::string code, missed, unclear, help;  // the message, by outcome
   Verdict verdict = Verdict::inconclusive;
 };
 
@@ -31,7 +31,8 @@ struct Amount {
   std::string unit;
 };
 
-[[noreturn]] void refuse(const std::string& text, const std::string& found, const std::string& help) {
+[[noreturn]] void refuse(const std::string& text, const std::string& found,
+                         const std::string& help) {
   throw UsageError("E2012", "'" + printable(text) + "' " + found, {.help = help});
 }
 
@@ -45,11 +46,13 @@ Amount parse_amount(const std::string& text, const std::string& help) {
   }
   if (!std::isfinite(number) || number < 0) refuse(text, "is not a number of at least 0", help);
   std::string unit = text.substr(used);
-  unit.erase(0, unit.find_first_not_of(' ') == std::string::npos ? unit.size() : unit.find_first_not_of(' '));
+  unit.erase(0, unit.find_first_not_of(' ') == std::string::npos ? unit.size()
+                                                                 : unit.find_first_not_of(' '));
   return {number, unit};
 }
 
-Gate maximum(std::string name, double value, double limit, std::string unit, bool is_informational) {
+Gate maximum(std::string name, double value, double limit, std::string unit,
+             bool is_informational) {
   Gate gate{.name = std::move(name), .unit = std::move(unit), .value = value, .limit = limit};
   gate.interval = Interval{value, value};  // bytes are exact
   gate.is_informational = is_informational;
@@ -61,19 +64,23 @@ double number_at(const Json& report, const char* part, const char* key) {
 }
 
 void add_size_gates(const Json& report, const Limits& limits, std::vector<Gate>& gates) {
-  const double before = number_at(report, "before", "file_bytes"), after = number_at(report, "after", "file_bytes");
+  const double before = number_at(report, "before", "file_bytes"),
+               after = number_at(report, "after", "file_bytes");
   const auto missed = [&](double limit) {
-    return "size missed: " + size_text(after) + " (" + grouped(after) + " bytes), limit " + size_text(limit) + " (" +
-           grouped(limit) + " bytes)";
+    return "size missed: " + size_text(after) + " (" + grouped(after) + " bytes), limit " +
+           size_text(limit) + " (" + grouped(limit) + " bytes)";
   };
-  const auto add = [&](const char* name, double value, double limit, const char* unit, double limit_bytes) {
+  const auto add = [&](const char* name, double value, double limit, const char* unit,
+                       double limit_bytes) {
     Gate gate = maximum(name, value, limit, unit, limits.size_informational);
     gate.code = "E6001";
     gate.missed = missed(limit_bytes);
     gate.help = "use fewer bits or a stronger pruning, or raise the limit to " + size_text(after);
     gates.push_back(gate);
   };
-  if (limits.max_bytes) add("size", after, static_cast<double>(*limits.max_bytes), "B", static_cast<double>(*limits.max_bytes));
+  if (limits.max_bytes)
+    add("size", after, static_cast<double>(*limits.max_bytes), "B",
+        static_cast<double>(*limits.max_bytes));
   if (limits.max_size_ratio && before > 0) {
     add("size_ratio", after / before, *limits.max_size_ratio, "x", *limits.max_size_ratio * before);
   }
@@ -84,8 +91,9 @@ void add_size_gates(const Json& report, const Limits& limits, std::vector<Gate>&
   if (limits.allow_growth || before <= 0 || after <= before) return;
   Gate gate = maximum("not_larger", after, before, "B", false);
   gate.code = "E6005";
-  gate.missed = "the result is larger than the original: " + size_text(after) + " (" + grouped(after) + " bytes), " +
-                size_text(before) + " (" + grouped(before) + " bytes) before";
+  gate.missed = "the result is larger than the original: " + size_text(after) + " (" +
+                grouped(after) + " bytes), " + size_text(before) + " (" + grouped(before) +
+                " bytes) before";
   gate.help = "keep the original, or accept the growth with --allow-growth";
   gates.push_back(gate);
 }
@@ -110,16 +118,20 @@ std::optional<double> number(const Json& entry, const char* key) {
 
 std::optional<Interval> interval_at(const Json& entry, const char* key) {
   const auto found = entry.find(key);
-  if (found == entry.end() || !found->is_array() || found->size() != 2 || !(*found)[0].is_number()) return std::nullopt;
+  if (found == entry.end() || !found->is_array() || found->size() != 2 || !(*found)[0].is_number())
+    return std::nullopt;
   const double infinity = std::numeric_limits<double>::infinity();
-  return Interval{(*found)[0].get<double>(), (*found)[1].is_number() ? (*found)[1].get<double>() : infinity};
+  return Interval{(*found)[0].get<double>(),
+                  (*found)[1].is_number() ? (*found)[1].get<double>() : infinity};
 }
 
-/// How many samples would probably decide: the half-width shrinks with the square root. 0 where no number would.
+/// How many samples would probably decide: the half-width shrinks with the square root. 0 where no
+/// number would.
 double deciding_samples(const Gate& gate, double samples) {
   if (!gate.value || !gate.interval || samples <= 0) return 0;
   const double margin = std::abs(*gate.value - gate.limit);
-  const double half = *gate.value > gate.limit ? *gate.value - gate.interval->lo : gate.interval->hi - *gate.value;
+  const double half =
+      *gate.value > gate.limit ? *gate.value - gate.interval->lo : gate.interval->hi - *gate.value;
   if (margin <= 0 || half <= margin) return 0;
   const double needed = samples * half * half / (margin * margin);
   const double step = std::pow(10, std::floor(std::log10(needed)) - 1);
@@ -133,39 +145,51 @@ std::string interval_text(const std::optional<Interval>& interval, double scale 
 
 std::string more_samples(const Gate& gate, double samples, const std::string& what) {
   const double needed = deciding_samples(gate, samples);
-  return needed > 0 ? "about " + grouped(needed) + " " + what + " would decide, or accept with --on-inconclusive warn"
+  return needed > 0 ? "about " + grouped(needed) + " " + what +
+                          " would decide, or accept with --on-inconclusive warn"
                     : "measure on more " + what + ", or accept with --on-inconclusive warn";
 }
 
 void describe_drop(const Json& report, const Json& entry, const Drop& drop, Gate& gate) {
-  const std::string metric = printable(entry.value("metric", "")), unit = gate.unit.empty() ? "" : " " + gate.unit;
+  const std::string metric = printable(entry.value("metric", "")),
+                    unit = gate.unit.empty() ? "" : " " + gate.unit;
   const double samples = entry.value("samples", 0.0);
-  const std::string measured = fixed(*gate.value, 2) + unit + interval_text(gate.interval) + " of " + metric + ", limit " + drop.text();
+  const std::string measured = fixed(*gate.value, 2) + unit + interval_text(gate.interval) +
+                               " of " + metric + ", limit " + drop.text();
   const size_t trials = report.value("trials", Json::array()).size();
   gate.code = "E6002";
   gate.missed = cat("quality missed: ", trials > 1 ? "best " : "", "drop ", measured);
   gate.unclear = "quality is inconclusive: drop " + measured + ", " + grouped(samples) + " samples";
-  gate.help = "keep sensitive nodes with --keep, or raise --max-drop to " + fixed(std::ceil(10 * (gate.interval ? gate.interval->hi : *gate.value)) / 10, 1) + gate.unit;
-  if (judge(*gate.value, gate.interval, gate.limit) == Verdict::inconclusive) gate.help = more_samples(gate, samples, "samples");
+  gate.help = "keep sensitive nodes with --keep, or raise --max-drop to " +
+              fixed(std::ceil(10 * (gate.interval ? gate.interval->hi : *gate.value)) / 10, 1) +
+              gate.unit;
+  if (judge(*gate.value, gate.interval, gate.limit) == Verdict::inconclusive)
+    gate.help = more_samples(gate, samples, "samples");
 }
 
-void add_drop_gate(const Json& report, const Limits& limits, const Json& entry, std::vector<Gate>& gates) {
+void add_drop_gate(const Json& report, const Limits& limits, const Json& entry,
+                   std::vector<Gate>& gates) {
   const Drop drop = parse_drop(*limits.max_drop, entry.value("metric", ""));
   const std::optional<double> lost = number(entry, "drop"), before = number(entry, "before");
-  Gate gate{.name = "quality:" + entry.value("metric", ""), .unit = entry.value("unit", ""), .value = lost};
+  Gate gate{.name = "quality:" + entry.value("metric", ""),
+            .unit = entry.value("unit", ""),
+            .value = lost};
   gate.is_informational = limits.quality_informational;
   gate.interval = interval_at(entry, "ci95");
   gate.limit = drop.amount;
   if (drop.is_relative) {
     if (!before) gate.value.reset();
-    gate.limit = drop.amount / 100 * std::abs(before.value_or(0)) * (entry.value("is_share", false) ? 100 : 1);
+    gate.limit = drop.amount / 100 * std::abs(before.value_or(0)) *
+                 (entry.value("is_share", false) ? 100 : 1);
   }
   if (gate.value) describe_drop(report, entry, drop, gate);
   gates.push_back(gate);
 }
 
 void add_minimum_gate(const Limits& limits, const Json& entry, std::vector<Gate>& gates) {
-  Gate gate{.name = "quality:" + entry.value("metric", ""), .unit = entry.value("unit", ""), .value = number(entry, "after")};
+  Gate gate{.name = "quality:" + entry.value("metric", ""),
+            .unit = entry.value("unit", ""),
+            .value = number(entry, "after")};
   const bool is_share = entry.value("is_share", false);
   const double scale = is_share ? 100 : 1;
   gate.is_minimum = true;
@@ -173,16 +197,20 @@ void add_minimum_gate(const Limits& limits, const Json& entry, std::vector<Gate>
   gate.limit = *limits.min_quality;
   gate.interval = interval_at(entry, "after_ci95");
   // an exact copy has no finite dB value: nothing was lost
-  if (!gate.value && entry.value("unit", "") == "dB") gate.value = std::numeric_limits<double>::infinity();
+  if (!gate.value && entry.value("unit", "") == "dB")
+    gate.value = std::numeric_limits<double>::infinity();
   if (gate.value && std::isinf(*gate.value)) gate.interval.reset();
   if (is_share) gate.unit = "%";
   const std::string unit = gate.unit.empty() ? "" : " " + gate.unit;
   if (gate.value) {
-    const std::string measured = printable(entry.value("metric", "")) + " " + fixed(scale * *gate.value, 2) + unit +
-                                 interval_text(gate.interval, scale) + ", limit at least " + fixed(scale * gate.limit, 2) + unit;
+    const std::string measured = printable(entry.value("metric", "")) + " " +
+                                 fixed(scale * *gate.value, 2) + unit +
+                                 interval_text(gate.interval, scale) + ", limit at least " +
+                                 fixed(scale * gate.limit, 2) + unit;
     gate.code = "E6002";
     gate.missed = "quality missed: " + measured;
-    gate.unclear = "quality is inconclusive: " + measured + ", " + grouped(entry.value("samples", 0.0)) + " samples";
+    gate.unclear = "quality is inconclusive: " + measured + ", " +
+                   grouped(entry.value("samples", 0.0)) + " samples";
     gate.help = "keep sensitive nodes with --keep, use more bits, or lower the limit";
   }
   gates.push_back(gate);
@@ -204,17 +232,26 @@ void add_quality_gate(const Json& report, const Limits& limits, std::vector<Gate
 
 void add_latency_gate(const Json& report, const Limits& limits, std::vector<Gate>& gates) {
   if (!limits.max_latency_ratio) return;
-  const Json latency = report.contains("latency") && report["latency"].is_object() ? report["latency"] : Json::object();
-  Gate gate{.name = "latency", .unit = "x", .value = number(latency, "ratio"), .limit = *limits.max_latency_ratio};
+  const Json latency = report.contains("latency") && report["latency"].is_object()
+                           ? report["latency"]
+                           : Json::object();
+  Gate gate{.name = "latency",
+            .unit = "x",
+            .value = number(latency, "ratio"),
+            .limit = *limits.max_latency_ratio};
   gate.interval = interval_at(latency, "ci95");
   gate.is_informational = limits.latency_informational;
   if (gate.value) {
-    const std::string measured = fixed(*gate.value, 2) + "x" + interval_text(gate.interval) + " of the original's, limit " + plain(gate.limit) + "x";
+    const std::string measured = fixed(*gate.value, 2) + "x" + interval_text(gate.interval) +
+                                 " of the original's, limit " + plain(gate.limit) + "x";
     gate.code = "E6003";
     gate.missed = "latency missed: " + measured;
-    gate.unclear = "latency is inconclusive: " + measured + ", " + grouped(latency.value("pairs", 0.0)) + " runs";
-    gate.help = "prune whole channels, which makes every runtime faster, or raise --max-latency-ratio";
-    if (judge(*gate.value, gate.interval, gate.limit) == Verdict::inconclusive) gate.help = more_samples(gate, latency.value("pairs", 0.0), "runs");
+    gate.unclear = "latency is inconclusive: " + measured + ", " +
+                   grouped(latency.value("pairs", 0.0)) + " runs";
+    gate.help =
+        "prune whole channels, which makes every runtime faster, or raise --max-latency-ratio";
+    if (judge(*gate.value, gate.interval, gate.limit) == Verdict::inconclusive)
+      gate.help = more_samples(gate, latency.value("pairs", 0.0), "runs");
   }
   gates.push_back(gate);
 }
@@ -230,23 +267,36 @@ Verdict verdict_of(const Gate& gate) {
 Json finite(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 Json to_json(const Gate& gate, const Limits& limits) {
-  Json entry = {{"name", gate.name}, {"limit", finite(gate.limit)}, {"verdict", name_of(gate.verdict)},
-                {"informational", gate.is_informational}, {"unit", gate.unit}, {"measured", gate.value.has_value()},
+  Json entry = {{"name", gate.name},
+                {"limit", finite(gate.limit)},
+                {"verdict", name_of(gate.verdict)},
+                {"informational", gate.is_informational},
+                {"unit", gate.unit},
+                {"measured", gate.value.has_value()},
                 {"is_minimum", gate.is_minimum}};
   entry["value"] = gate.value ? finite(*gate.value) : Json(nullptr);
-  entry["ci95"] = gate.interval ? Json::array({finite(gate.interval->lo), finite(gate.interval->hi)}) : Json(nullptr);
-  entry["accepted"] = gate.verdict == Verdict::inconclusive && gate.value && limits.accept_inconclusive;
+  entry["ci95"] = gate.interval
+                      ? Json::array({finite(gate.interval->lo), finite(gate.interval->hi)})
+                      : Json(nullptr);
+  entry["accepted"] =
+      gate.verdict == Verdict::inconclusive && gate.value && limits.accept_inconclusive;
   if (gate.verdict == Verdict::fail) entry["message"] = gate.missed;
-  if (gate.verdict == Verdict::inconclusive) entry["message"] = gate.value ? gate.unclear : gate.name + " could not be measured";
+  if (gate.verdict == Verdict::inconclusive)
+    entry["message"] = gate.value ? gate.unclear : gate.name + " could not be measured";
   return entry;
 }
 
 Json message(const Gate& gate, const Limits& limits) {
   const bool is_missed = gate.verdict == Verdict::fail;
   const bool is_soft = gate.is_informational || (!is_missed && limits.accept_inconclusive);
-  Json entry = {{"code", is_missed ? gate.code : "E6004"}, {"level", is_soft ? "warning" : "error"}};
-  entry["message"] = is_missed ? gate.missed : gate.value ? gate.unclear : "'" + printable(gate.name) + "' is gated and could not be measured";
-  entry["help"] = gate.value ? gate.help : "give --data with labels, or install onnxruntime for latency";
+  Json entry = {{"code", is_missed ? gate.code : "E6004"},
+                {"level", is_soft ? "warning" : "error"}};
+  entry["message"] = is_missed ? gate.missed
+                     : gate.value
+                         ? gate.unclear
+                         : "'" + printable(gate.name) + "' is gated and could not be measured";
+  entry["help"] =
+      gate.value ? gate.help : "give --data with labels, or install onnxruntime for latency";
   return entry;
 }
 
@@ -258,7 +308,8 @@ void drop_old_messages(Json& report) {
   report["messages"] = kept;
 }
 
-void require_known_keys(const Json& block, const std::string& name, const std::set<std::string>& known) {
+void require_known_keys(const Json& block, const std::string& name,
+                        const std::set<std::string>& known) {
   for (const auto& [key, value] : block.items()) {
     if (known.count(key)) continue;
     const std::string near = nearest(key, known);
@@ -267,7 +318,9 @@ void require_known_keys(const Json& block, const std::string& name, const std::s
   }
 }
 
-std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string text_of(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
 
 }  // namespace
 
@@ -275,16 +328,20 @@ std::string name_of(Verdict verdict) {
   return verdict == Verdict::pass ? "pass" : verdict == Verdict::fail ? "fail" : "inconclusive";
 }
 
-std::string Drop::text() const { return plain(amount) + (is_relative ? " %" : unit.empty() ? "" : " " + unit); }
+std::string Drop::text() const {
+  return plain(amount) + (is_relative ? " %" : unit.empty() ? "" : " " + unit);
+}
 
 Drop parse_drop(const std::string& text, const std::string& metric) {
   const std::string unit = metric_traits(metric).unit;
-  const std::string help = unit.empty() ? "write a number, or 1% (of the original value)"
-                                        : "write 1" + unit + " (absolute) or 1% (of the original value)";
+  const std::string help = unit.empty()
+                               ? "write a number, or 1% (of the original value)"
+                               : "write 1" + unit + " (absolute) or 1% (of the original value)";
   const Amount amount = parse_amount(text, help);
   if (amount.unit == "%") return {amount.number, unit, true};
   if (amount.unit == unit) return {amount.number, unit, false};
-  if (amount.unit.empty() && unit == "pt") refuse(text, "has no unit, and " + metric + " is measured in points", help);
+  if (amount.unit.empty() && unit == "pt")
+    refuse(text, "has no unit, and " + metric + " is measured in points", help);
   if (amount.unit.empty()) return {amount.number, unit, false};
   refuse(text, "has the unit '" + printable(amount.unit) + "', which " + metric + " has not", help);
 }
@@ -292,8 +349,10 @@ Drop parse_drop(const std::string& text, const std::string& metric) {
 int64_t parse_size(const std::string& text) {
   const std::string help = "write bytes, or a number with KB, MB or GB (1 MB = 1,000,000 bytes)";
   Amount amount = parse_amount(text, help);
-  for (char& letter : amount.unit) letter = static_cast<char>(letter >= 'a' && letter <= 'z' ? letter - 32 : letter);
-  for (const auto& [unit, factor] : {std::pair{"", 1.0}, {"B", 1.0}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}}) {
+  for (char& letter : amount.unit)
+    letter = static_cast<char>(letter >= 'a' && letter <= 'z' ? letter - 32 : letter);
+  for (const auto& [unit, factor] :
+       {std::pair{"", 1.0}, {"B", 1.0}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}}) {
     const double bytes = amount.number * factor;
     if (amount.unit == unit && bytes < 9e18) return static_cast<int64_t>(std::llround(bytes));
   }
@@ -316,7 +375,8 @@ Verdict judge(double value, const std::optional<Interval>& interval, double limi
 
 Limits parse_limits(const Json& gates) {
   require_known_keys(gates, "gates", {"size", "quality", "latency", "baseline"});
-  const Json size = gates.value("size", Json::object()), quality = gates.value("quality", Json::object());
+  const Json size = gates.value("size", Json::object()),
+             quality = gates.value("quality", Json::object());
   const Json latency = gates.value("latency", Json::object());
   require_known_keys(size, "gates.size", {"max", "max_ratio", "max_growth", "informational"});
   require_known_keys(quality, "gates.quality", {"metric", "max_drop", "min", "informational"});
@@ -329,7 +389,8 @@ Limits parse_limits(const Json& gates) {
   if (quality.contains("max_drop")) limits.max_drop = text_of(quality["max_drop"]);
   if (limits.max_drop && !limits.metric.empty()) parse_drop(*limits.max_drop, limits.metric);
   if (quality.contains("min")) limits.min_quality = parse_share(text_of(quality["min"]));
-  if (latency.contains("max_ratio")) limits.max_latency_ratio = parse_share(text_of(latency["max_ratio"]));
+  if (latency.contains("max_ratio"))
+    limits.max_latency_ratio = parse_share(text_of(latency["max_ratio"]));
   limits.size_informational = size.value("informational", false);
   limits.quality_informational = quality.value("informational", false);
   limits.latency_informational = latency.value("informational", false);
@@ -352,9 +413,13 @@ int apply_gates(Json& report, const Limits& limits) {
     if (gate.is_informational) continue;
     if (gate.verdict == Verdict::fail) is_failed = true;
     // --on-inconclusive warn accepts what was measured and is unclear, not what was never measured
-    if (gate.verdict == Verdict::inconclusive && !(gate.value && limits.accept_inconclusive)) is_unclear = true;
+    if (gate.verdict == Verdict::inconclusive && !(gate.value && limits.accept_inconclusive))
+      is_unclear = true;
   }
-  report["verdict"] = gates.empty() ? "not_gated" : is_failed ? "fail" : is_unclear ? "inconclusive" : "pass";
+  report["verdict"] = gates.empty() ? "not_gated"
+                      : is_failed   ? "fail"
+                      : is_unclear  ? "inconclusive"
+                                    : "pass";
   const bool is_missed = is_failed || is_unclear;
   const std::string status = report.value("status", "ok");
   if (status == "ok" || status == "missed") report["status"] = is_missed ? "missed" : "ok";

@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kZ = 1.959963984540054;  // standard normal quantile at 97.5 %
 constexpr size_t kDraws = 10000;
-constexpr size_t kMostGroups = 20000;     // beyond it samples are drawn in groups: the cost stays flat
+constexpr size_t kMostGroups = 20000;  // beyond it samples are drawn in groups: the cost stays flat
 
 /// SplitMix64 started at a place that depends on (seed, draw) alone, never on a thread.
 class Random {
@@ -32,14 +32,16 @@ class Random {
   uint64_t state_;
 };
 
-/// Tango (1998), equation 5: the score of H0 "the drop is `drop`", with q21 the restricted likelihood estimate.
+/// Tango (1998), equation 5: the score of H0 "the drop is `drop`", with q21 the restricted
+/// likelihood estimate.
 double tango_score(double b, double c, double n, double drop) {
   const double quadratic = 2 * n;
   const double linear = -b - c + (2 * n - b + c) * drop;
   const double constant = -c * drop * (1 - drop);
   const double root = std::sqrt(std::max(linear * linear - 4 * quadratic * constant, 0.0));
   // the clamp keeps both off-diagonal probabilities >= 0 where the root cancels
-  const double q21 = std::clamp((root - linear) / (2 * quadratic), std::max(0.0, -drop), (1 - drop) / 2);
+  const double q21 =
+      std::clamp((root - linear) / (2 * quadratic), std::max(0.0, -drop), (1 - drop) / 2);
   const double variance = n * (2 * q21 + drop * (1 - drop));
   const double difference = b - c - n * drop;
   if (variance > 0) return difference / std::sqrt(variance);
@@ -60,9 +62,11 @@ struct Sums {
   double weighted = 0, weight = 0;
 };
 
-/// One entry per sample, or per group of samples where there are very many: bootstrapping sums of equal random
-/// groups has the same limit. Shuffled first, because an order in the data would make the groups alike.
-std::vector<Sums> grouped(std::span<const double> values, std::span<const double> weights, uint64_t seed) {
+/// One entry per sample, or per group of samples where there are very many: bootstrapping sums of
+/// equal random groups has the same limit. Shuffled first, because an order in the data would make
+/// the groups alike.
+std::vector<Sums> grouped(std::span<const double> values, std::span<const double> weights,
+                          uint64_t seed) {
   std::vector<size_t> order(values.size());
   std::iota(order.begin(), order.end(), size_t{0});
   if (values.size() > kMostGroups) {
@@ -89,7 +93,8 @@ double median(std::vector<double>& values) {
 
 Interval tango(int64_t b, int64_t c, int64_t n) {
   if (n <= 0) return {-1, 1};
-  const double right = static_cast<double>(b), wrong = static_cast<double>(c), all = static_cast<double>(n);
+  const double right = static_cast<double>(b), wrong = static_cast<double>(c),
+               all = static_cast<double>(n);
   return {tango_bound(right, wrong, all, kZ), tango_bound(right, wrong, all, -kZ)};
 }
 
@@ -99,8 +104,8 @@ double mcnemar_p(int64_t b, int64_t c) {
   double tail = 0;
   for (int64_t k = std::min(b, c); k >= 0; --k) {
     const double x = static_cast<double>(k);
-    const double term =
-        std::exp(std::lgamma(n + 1) - std::lgamma(x + 1) - std::lgamma(n - x + 1) - n * std::log(2.0));
+    const double term = std::exp(std::lgamma(n + 1) - std::lgamma(x + 1) - std::lgamma(n - x + 1) -
+                                 n * std::log(2.0));
     tail += term;
     if (term < 1e-18 * tail) break;
   }
@@ -120,7 +125,8 @@ Interval bootstrap_mean(std::span<const double> values, uint64_t seed) {
   return bootstrap_weighted_mean(values, {}, seed);
 }
 
-Interval bootstrap_weighted_mean(std::span<const double> values, std::span<const double> weights, uint64_t seed) {
+Interval bootstrap_weighted_mean(std::span<const double> values, std::span<const double> weights,
+                                 uint64_t seed) {
   if (values.empty()) return {};
   const std::vector<Sums> groups = grouped(values, weights, seed);
   std::vector<double> means;
@@ -176,7 +182,8 @@ Interval percentile_interval(std::vector<double>& draws) {
   std::sort(draws.begin(), draws.end());
   const auto quantile = [&](double q) {
     const double position = q * static_cast<double>(draws.size() - 1);
-    const size_t below = static_cast<size_t>(position), above = std::min(below + 1, draws.size() - 1);
+    const size_t below = static_cast<size_t>(position),
+                 above = std::min(below + 1, draws.size() - 1);
     const double part = position - static_cast<double>(below);
     return draws[below] + part * (draws[above] - draws[below]);
   };

@@ -26,7 +26,8 @@ const std::vector<MetricTraits>& all_traits() {
 
 Tensor first(const Tensor& tensor, int64_t count) {
   if (tensor.dim() == 0 || tensor.size(0) < count) {
-    throw InternalError(cat("a batch of shape ", shape_text(tensor.sizes()), " has fewer than ", count, " samples"));
+    throw InternalError(cat("a batch of shape ", shape_text(tensor.sizes()), " has fewer than ",
+                            count, " samples"));
   }
   return tensor.detach().narrow(0, 0, count).to(at::kCPU);
 }
@@ -37,12 +38,12 @@ Tensor rows(const Tensor& tensor, int64_t count) {
 
 void require_same_size(const Tensor& output, const Tensor& reference) {
   if (output.numel() == reference.numel()) return;
-  throw ModelError("E1712", cat("the output has shape ", shape_text(output.sizes()), ", its reference ",
-                               shape_text(reference.sizes())));
+  throw ModelError("E1712", cat("the output has shape ", shape_text(output.sizes()),
+                                ", its reference ", shape_text(reference.sizes())));
 }
 
-/// Classes [count, positions]: integer outputs as they are, class maps and token scores per position, other scores one
-/// per sample. The first of equal scores wins.
+/// Classes [count, positions]: integer outputs as they are, class maps and token scores per
+/// position, other scores one per sample. The first of equal scores wins.
 Tensor classes(const Tensor& output, int64_t count, bool by_position) {
   const Tensor batch = first(output, count);
   if (!at::isFloatingType(batch.scalar_type())) return batch.to(at::kLong).reshape({count, -1});
@@ -54,7 +55,8 @@ Tensor classes(const Tensor& output, int64_t count, bool by_position) {
 
 void keep_matches(const Tensor& found, const Tensor& wanted, const auto& keep) {
   const Tensor share = found.eq(wanted).to(at::kDouble).mean(1).contiguous();
-  for (int64_t i = 0; i < share.size(0); ++i) keep(share.data_ptr<double>()[i], static_cast<double>(wanted.size(1)));
+  for (int64_t i = 0; i < share.size(0); ++i)
+    keep(share.data_ptr<double>()[i], static_cast<double>(wanted.size(1)));
 }
 
 class Top1 : public Metric {
@@ -86,12 +88,15 @@ class Top5 : public Metric {
     const Tensor wanted = first(labels, count).to(at::kLong).reshape({count, -1});
     if (wanted.size(1) != 1) require_same_size(wanted.select(1, 0), wanted);
     if (wanted.min().item<int64_t>() < 0 || wanted.max().item<int64_t>() >= scores.size(1)) {
-      throw ModelError("E1712", cat("a label is outside of the ", scores.size(1), " classes of the output"));
+      throw ModelError("E1712",
+                       cat("a label is outside of the ", scores.size(1), " classes of the output"));
     }
     const Tensor own = scores.gather(1, wanted);
     const Tensor index = at::arange(scores.size(1), at::kLong).unsqueeze(0);
-    const Tensor ahead = scores.gt(own).logical_or(scores.eq(own).logical_and(index.lt(wanted))).sum(1);
-    const Tensor right = ahead.lt(5).logical_and(own.squeeze(1).eq(own.squeeze(1)));  // NaN is never right
+    const Tensor ahead =
+        scores.gt(own).logical_or(scores.eq(own).logical_and(index.lt(wanted))).sum(1);
+    const Tensor right =
+        ahead.lt(5).logical_and(own.squeeze(1).eq(own.squeeze(1)));  // NaN is never right
     for (int64_t i = 0; i < count; ++i) keep(right[i].item<bool>() ? 1 : 0);
   }
 };
@@ -118,8 +123,9 @@ class Psnr : public Metric {
       : Metric(std::move(traits)), peak_(options.peak), border_(options.border) {}
   void add(const Tensor& output, const Tensor& target, int64_t count) override {
     require_same_size(output, target);
-    const Tensor difference = cropped(rows(output, count).reshape(output.narrow(0, 0, count).sizes())) -
-                              cropped(rows(target, count).reshape(output.narrow(0, 0, count).sizes()));
+    const Tensor difference =
+        cropped(rows(output, count).reshape(output.narrow(0, 0, count).sizes())) -
+        cropped(rows(target, count).reshape(output.narrow(0, 0, count).sizes()));
     const Tensor error = difference.square().reshape({count, -1}).mean(1).contiguous();
     for (int64_t i = 0; i < count; ++i) {
       // an exact copy counts as 100 dB: infinity would hide all other samples
@@ -132,7 +138,8 @@ class Psnr : public Metric {
   Tensor cropped(const Tensor& image) const {
     if (border_ == 0 || image.dim() < 3) return image;
     const int64_t height = image.size(-2) - 2 * border_, width = image.size(-1) - 2 * border_;
-    if (height < 1 || width < 1) throw UsageError("E2011", cat("border ", border_, " leaves nothing of the image"));
+    if (height < 1 || width < 1)
+      throw UsageError("E2011", cat("border ", border_, " leaves nothing of the image"));
     return image.narrow(-2, border_, height).narrow(-1, border_, width);
   }
   double peak_;
@@ -142,15 +149,18 @@ class Psnr : public Metric {
 /// Negative log likelihood of token ids; perplexity is its exponential.
 class TokenLoss : public Metric {
  public:
-  TokenLoss(MetricTraits traits, bool exponential) : Metric(std::move(traits)), exponential_(exponential) {}
+  TokenLoss(MetricTraits traits, bool exponential)
+      : Metric(std::move(traits)), exponential_(exponential) {}
   void add(const Tensor& output, const Tensor& labels, int64_t count) override {
     const int64_t num_classes = output.size(-1);
     Tensor wanted = first(labels, count).to(at::kLong).reshape({count, -1});
-    const Tensor logits = first(output.reshape({-1, output.numel() / output.size(0) / num_classes, num_classes}), count);
+    const Tensor logits = first(
+        output.reshape({-1, output.numel() / output.size(0) / num_classes, num_classes}), count);
     if (logits.size(1) < wanted.size(1)) wanted = wanted.narrow(1, 0, logits.size(1));
     if (logits.size(1) != wanted.size(1)) require_same_size(logits.select(2, 0), wanted);
     if (wanted.max().item<int64_t>() >= num_classes) {
-      throw ModelError("E1712", cat("a label is outside of the ", num_classes, " classes of the output"));
+      throw ModelError("E1712",
+                       cat("a label is outside of the ", num_classes, " classes of the output"));
     }
     for (int64_t i = 0; i < count; ++i) add_sequence(logits[i].to(at::kDouble), wanted[i]);
   }
@@ -162,7 +172,8 @@ class TokenLoss : public Metric {
   void add_sequence(const Tensor& logits, const Tensor& labels) {  // [tokens, classes], [tokens]
     const Tensor counted = labels.ge(0);
     const Tensor picked = logits.gather(1, labels.clamp_min(0).unsqueeze(1)).squeeze(1);
-    const Tensor losses = at::where(counted, at::logsumexp(logits, {1}) - picked, at::zeros_like(picked));
+    const Tensor losses =
+        at::where(counted, at::logsumexp(logits, {1}) - picked, at::zeros_like(picked));
     const double tokens = counted.sum().item<double>();
     keep(tokens > 0 ? losses.sum().item<double>() / tokens : 0, tokens);
   }
@@ -177,13 +188,18 @@ class Cosine : public Metric {
     require_same_size(found, wanted);
     for (int64_t i = 0; i < count; ++i) {
       const double dot = found[i].dot(wanted[i]).item<double>();
-      const double norms = std::sqrt(found[i].dot(found[i]).item<double>() * wanted[i].dot(wanted[i]).item<double>());
-      keep(norms > 0 ? std::clamp(dot / norms, -1.0, 1.0) : found[i].equal(wanted[i]) ? 1 : std::isnan(norms) ? norms : 0);
+      const double norms = std::sqrt(found[i].dot(found[i]).item<double>() *
+                                     wanted[i].dot(wanted[i]).item<double>());
+      keep(norms > 0                   ? std::clamp(dot / norms, -1.0, 1.0)
+           : found[i].equal(wanted[i]) ? 1
+           : std::isnan(norms)         ? norms
+                                       : 0);
     }
   }
 };
 
-/// Signal to noise of all samples together; a sample's number is noise over signal, its weight the signal.
+/// Signal to noise of all samples together; a sample's number is noise over signal, its weight the
+/// signal.
 class Sqnr : public Metric {
  public:
   using Metric::Metric;
@@ -203,11 +219,14 @@ class Sqnr : public Metric {
 
 class F1 : public Metric {
  public:
-  F1(MetricTraits traits, std::string average) : Metric(std::move(traits)), average_(std::move(average)) {}
+  F1(MetricTraits traits, std::string average)
+      : Metric(std::move(traits)), average_(std::move(average)) {}
   void add(const Tensor& output, const Tensor& labels, int64_t count) override {
     const Tensor wanted = first(labels, count).to(at::kLong).reshape({count, -1});
-    const bool one_score = at::isFloatingType(output.scalar_type()) && output.numel() == output.size(0);
-    const Tensor found = one_score ? rows(output, count).gt(0.5).to(at::kLong) : classes(output, count, false);
+    const bool one_score =
+        at::isFloatingType(output.scalar_type()) && output.numel() == output.size(0);
+    const Tensor found =
+        one_score ? rows(output, count).gt(0.5).to(at::kLong) : classes(output, count, false);
     require_same_size(found, wanted);
     for (int64_t i = 0; i < count; ++i) {
       keep(static_cast<double>(found[i][0].item<int64_t>()));
@@ -217,7 +236,9 @@ class F1 : public Metric {
   double value() const override { return resampled(std::vector<uint32_t>(labels_.size(), 1)); }
   bool is_set_level() const override { return true; }
   double resampled(const std::vector<uint32_t>& counts) const override {
-    struct Tally { double hit = 0, found = 0, wanted = 0; };
+    struct Tally {
+      double hit = 0, found = 0, wanted = 0;
+    };
     std::map<double, Tally> tallies;
     Tally all;
     for (size_t i = 0; i < labels_.size(); ++i) {
@@ -230,7 +251,9 @@ class F1 : public Metric {
       all.found += times;
       all.wanted += times;
     }
-    const auto f1 = [](const Tally& t) { return t.found + t.wanted > 0 ? 2 * t.hit / (t.found + t.wanted) : 0; };
+    const auto f1 = [](const Tally& t) {
+      return t.found + t.wanted > 0 ? 2 * t.hit / (t.found + t.wanted) : 0;
+    };
     if (average_ == "micro") return f1(all);
     if (average_ == "binary") return f1(tallies[1]);
     double sum = 0;
@@ -251,9 +274,11 @@ class Auc : public Metric {
     if (scores.size(1) > 2 || wanted.size(1) != 1) require_same_size(scores, wanted);
     for (int64_t i = 0; i < count; ++i) {
       const double label = wanted[i][0].item<double>();
-      if (label != 0 && label != 1) throw ModelError("E1712", cat("auc needs labels 0 and 1, found ", label));
+      if (label != 0 && label != 1)
+        throw ModelError("E1712", cat("auc needs labels 0 and 1, found ", label));
       // of two class scores the difference orders the samples, for logits and for probabilities
-      keep(scores.size(1) == 2 ? (scores[i][1] - scores[i][0]).item<double>() : scores[i][0].item<double>());
+      keep(scores.size(1) == 2 ? (scores[i][1] - scores[i][0]).item<double>()
+                               : scores[i][0].item<double>());
       is_positive_.push_back(label == 1);
     }
     order_.resize(per_sample_.size());
@@ -282,11 +307,12 @@ class Auc : public Metric {
  private:
   void sort() const {
     if (is_sorted_) return;
-    std::stable_sort(order_.begin(), order_.end(), [&](size_t a, size_t b) { return per_sample_[a] < per_sample_[b]; });
+    std::stable_sort(order_.begin(), order_.end(),
+                     [&](size_t a, size_t b) { return per_sample_[a] < per_sample_[b]; });
     is_sorted_ = true;
   }
   std::vector<bool> is_positive_;
-  mutable std::vector<size_t> order_;   // samples by score, sorted at the first reading
+  mutable std::vector<size_t> order_;  // samples by score, sorted at the first reading
   mutable bool is_sorted_ = false;
 };
 
@@ -329,8 +355,9 @@ const MetricTraits& metric_traits(const std::string& name) {
   const std::string near = nearest(name, names);
   std::string list;
   for (const std::string& known : names) list += (list.empty() ? "" : ", ") + known;
-  throw UsageError("E2011", "unknown metric '" + printable(name) + "'",
-                   {.found = near.empty() ? "" : "did you mean '" + near + "'?", .help = "use one of: " + list});
+  throw UsageError(
+      "E2011", "unknown metric '" + printable(name) + "'",
+      {.found = near.empty() ? "" : "did you mean '" + near + "'?", .help = "use one of: " + list});
 }
 
 std::unique_ptr<Metric> make_metric(const std::string& name, const MetricOptions& options) {
@@ -346,7 +373,8 @@ std::unique_ptr<Metric> make_metric(const std::string& name, const MetricOptions
   if (name != "f1") return std::make_unique<TokenLoss>(traits, name == "perplexity");
   const std::set<std::string> averages = {"binary", "macro", "micro"};
   if (averages.count(options.average)) return std::make_unique<F1>(traits, options.average);
-  throw UsageError("E2011", "unknown average '" + printable(options.average) + "' of f1; use macro, micro or binary");
+  throw UsageError("E2011", "unknown average '" + printable(options.average) +
+                                "' of f1; use macro, micro or binary");
 }
 
 Tensor reconstruction_error(const Tensor& output, const Tensor& input, int64_t count) {

@@ -23,7 +23,9 @@ bool is_binary(const Metric& metric) {
          std::all_of(weights.begin(), weights.end(), [](double x) { return x == 1; });
 }
 
-double share_scale(const MetricTraits& traits) { return traits.is_share && traits.unit == "pt" ? 100 : 1; }
+double share_scale(const MetricTraits& traits) {
+  return traits.is_share && traits.unit == "pt" ? 100 : 1;
+}
 
 /// Perplexity is compared in nats: its exponential is no mean.
 double in_unit_of_drop(const Metric& metric) {
@@ -77,7 +79,8 @@ std::optional<Interval> value_interval(const Metric& metric, uint64_t seed) {
   }
   const Interval mean = bootstrap_weighted_mean(values, metric.weights(), seed);
   if (metric.traits().name == "perplexity") return Interval{std::exp(mean.lo), std::exp(mean.hi)};
-  if (metric.traits().name == "sqnr_db") return Interval{-10 * std::log10(mean.hi), -10 * std::log10(mean.lo)};
+  if (metric.traits().name == "sqnr_db")
+    return Interval{-10 * std::log10(mean.hi), -10 * std::log10(mean.lo)};
   return mean;
 }
 
@@ -90,10 +93,12 @@ Json pair(const std::optional<Interval>& interval) {
 }  // namespace
 
 Comparison compare_quality(const Metric& before, const Metric& after, uint64_t seed) {
-  if (before.per_sample().size() != after.per_sample().size() || before.traits().name != after.traits().name) {
+  if (before.per_sample().size() != after.per_sample().size() ||
+      before.traits().name != after.traits().name) {
     throw InternalError("two metrics are compared that did not see the same samples");
   }
-  Comparison result{.traits = after.traits(), .samples = static_cast<int64_t>(after.per_sample().size())};
+  Comparison result{.traits = after.traits(),
+                    .samples = static_cast<int64_t>(after.per_sample().size())};
   result.before = before.value();
   result.after = after.value();
   result.drop = drop_between(before, after);
@@ -110,24 +115,31 @@ Comparison compare_quality(const Metric& before, const Metric& after, uint64_t s
 }
 
 Comparison compare_quality(const Metric& fidelity, uint64_t seed) {
-  Comparison result{.traits = fidelity.traits(), .samples = static_cast<int64_t>(fidelity.per_sample().size())};
+  Comparison result{.traits = fidelity.traits(),
+                    .samples = static_cast<int64_t>(fidelity.per_sample().size())};
   result.after = fidelity.value();
   result.after_ci95 = value_interval(fidelity, seed);
   result.method = is_binary(fidelity) ? "wilson" : result.after_ci95 ? "bootstrap" : "no interval";
   result.ci95 = result.after_ci95;
-  if (fidelity.traits().unit == "dB") return result;  // the original against itself has infinite dB: there is no drop
+  if (fidelity.traits().unit == "dB")
+    return result;  // the original against itself has infinite dB: there is no drop
   const double scale = share_scale(fidelity.traits());
   result.before = 1;
   result.drop = scale * (1 - result.after);
-  if (result.ci95) result.ci95 = Interval{scale * (1 - result.ci95->hi), scale * (1 - result.ci95->lo)};
+  if (result.ci95)
+    result.ci95 = Interval{scale * (1 - result.ci95->hi), scale * (1 - result.ci95->lo)};
   return result;
 }
 
 Json to_json(const Comparison& comparison) {
   const MetricTraits& traits = comparison.traits;
-  Json entry = {{"metric", traits.name}, {"samples", comparison.samples}, {"method", comparison.method},
-                {"unit", traits.unit}, {"higher_is_better", traits.higher_is_better},
-                {"is_share", traits.is_share}, {"is_fidelity", !traits.needs_labels}};
+  Json entry = {{"metric", traits.name},
+                {"samples", comparison.samples},
+                {"method", comparison.method},
+                {"unit", traits.unit},
+                {"higher_is_better", traits.higher_is_better},
+                {"is_share", traits.is_share},
+                {"is_fidelity", !traits.needs_labels}};
   entry["before"] = comparison.before ? number(*comparison.before) : Json(nullptr);
   entry["after"] = number(comparison.after);
   entry["drop"] = comparison.drop ? number(*comparison.drop) : Json(nullptr);

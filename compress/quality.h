@@ -13,13 +13,13 @@ namespace niwaki {
 struct Comparison {
   MetricTraits traits;
   int64_t samples = 0;
-  std::optional<double> before;          // absent where the original has no value of its own (sqnr_db)
+  std::optional<double> before;  // absent where the original has no value of its own (sqnr_db)
   double after = 0;
-  std::optional<double> drop;            // positive is worse; points for shares, nats for perplexity
-  std::optional<Interval> ci95;          // of the drop, or of `after` where there is no drop
-  std::optional<Interval> after_ci95;    // of `after`
-  std::string method;                    // "tango", "wilson", "bootstrap", "no interval"
-  std::optional<double> p_value;         // exact McNemar, for shares of right answers
+  std::optional<double> drop;          // positive is worse; points for shares, nats for perplexity
+  std::optional<Interval> ci95;        // of the drop, or of `after` where there is no drop
+  std::optional<Interval> after_ci95;  // of `after`
+  std::string method;                  // "tango", "wilson", "bootstrap", "no interval"
+  std::optional<double> p_value;       // exact McNemar, for shares of right answers
 };
 
 /// Two metrics of one kind that saw the same samples in the same order.

@@ -6,7 +6,8 @@
 
 namespace niwaki {
 
-/// One page without scripts and outside addresses, light and dark; sections for the parts that `report` has.
+/// One page without scripts and outside addresses, light and dark; sections for the parts that
+/// `report` has.
 std::string html(const Json& report);
 
 }  // namespace niwaki

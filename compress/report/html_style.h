@@ -33,6 +33,7 @@ tr:last-child td{border-bottom:0}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td.name{overflow-wrap:anywhere;min-width:120px}
 table.head td{font-size:16px;padding-top:10px;padding-bottom:10px}
+table.head td.n,table.head th.n{padding-right:28px}
 table.head td.change{font-weight:600}
 .worse{color:var(--fail);font-weight:600}
 .tag{display:inline-block;border-radius:99px;padding:1px 10px;font-size:12.5px;font-weight:600;white-space:nowrap}
@@ -42,7 +43,8 @@ summary{cursor:pointer;color:var(--muted);font-size:13.5px}
 svg.plot{display:block;max-width:100%;height:auto;margin:0 0 8px}
 svg .ink{fill:var(--ink)}svg .muted{fill:var(--muted)}svg .bar{fill:var(--bar)}svg .ghost{fill:var(--ghost)}
 svg .axis{stroke:var(--muted)}svg .whisker{stroke:var(--bar)}svg .range{stroke:var(--range)}
-.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(280px,1fr));gap:18px}
+.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(270px,1fr));gap:18px}
+.notes{margin:14px 0 0}.notes p{margin:0 0 2px;font-size:14px}
 pre{background:var(--page);border:1px solid var(--edge);border-radius:8px;padding:12px 14px;margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.55 ui-monospace,"SF Mono",Menlo,"DejaVu Sans Mono",monospace}
 code{font:13px ui-monospace,"SF Mono",Menlo,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
 ul{margin:0;padding-left:20px}

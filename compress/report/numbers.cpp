@@ -34,7 +34,8 @@ std::string grouped(double value) {
   std::string text = fixed(std::round(value), 0);
   if (!std::isfinite(value)) return text;
   const int first = text[0] == '-' ? 1 : 0;
-  for (int i = static_cast<int>(text.size()) - 3; i > first; i -= 3) text.insert(static_cast<size_t>(i), ",");
+  for (int i = static_cast<int>(text.size()) - 3; i > first; i -= 3)
+    text.insert(static_cast<size_t>(i), ",");
   return text;
 }
 
@@ -52,7 +53,8 @@ std::string duration_text(double seconds) {
   const long whole = std::lround(seconds);
   if (whole < 3600) return std::to_string(whole / 60) + " min " + std::to_string(whole % 60) + " s";
   const long minutes = whole / 60 % 60;
-  return std::to_string(whole / 3600) + " h " + (minutes < 10 ? "0" : "") + std::to_string(minutes) + " min";
+  return std::to_string(whole / 3600) + " h " + (minutes < 10 ? "0" : "") +
+         std::to_string(minutes) + " min";
 }
 
 }  // namespace niwaki

@@ -13,7 +13,8 @@ std::string with_sign(double value, int digits);
 std::string plain(double value);
 /// Thousands apart: "272,474".
 std::string grouped(double value);
-/// "1.09 MB", "272 kB", "31 B"; the unit is that of `scale` where it is given, so that a row reads alike.
+/// "1.09 MB", "272 kB", "31 B"; the unit is that of `scale` where it is given, so that a row reads
+/// alike.
 std::string size_text(double bytes, double scale = 0);
 /// "13.4 s", "4 min 10 s", "2 h 05 min".
 std::string duration_text(double seconds);

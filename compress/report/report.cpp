@@ -16,11 +16,14 @@
 namespace niwaki {
 namespace {
 
-std::string dumped(const Json& json, int indent) { return json.dump(indent, ' ', false, Json::error_handler_t::replace); }
+std::string dumped(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
 
 bool is_measured_time(const std::string& key) {
-  return key == "seconds" || key == "time" || key == "latency" || key == "latency_ratio" || key == "memory" || key.ends_with("_ms") ||
-         key.ends_with("_seconds") || key.starts_with("peak_") || key.starts_with("rss");
+  return key == "seconds" || key == "time" || key == "latency" || key == "latency_ratio" ||
+         key == "memory" || key.ends_with("_ms") || key.ends_with("_seconds") ||
+         key.starts_with("peak_") || key.starts_with("rss");
 }
 
 void erase_times(Json& json) {
@@ -38,7 +41,9 @@ void erase_times(Json& json) {
   }
 }
 
-bool is_about_latency(const Json& gate) { return gate.is_object() && gate.value("name", "") == "latency"; }
+bool is_about_latency(const Json& gate) {
+  return gate.is_object() && gate.value("name", "") == "latency";
+}
 
 /// Latency gates, and the verdict where it may hang on one.
 void erase_latency_gates(Json& report) {
@@ -46,8 +51,10 @@ void erase_latency_gates(Json& report) {
   Json kept = Json::array();
   bool decides = false;
   for (const Json& gate : report["gates"]) {
-    if (is_about_latency(gate)) decides = decides || !gate.value("informational", false);
-    else kept.push_back(gate);
+    if (is_about_latency(gate))
+      decides = decides || !gate.value("informational", false);
+    else
+      kept.push_back(gate);
   }
   report["gates"] = kept;
   if (!decides) return;
@@ -61,7 +68,9 @@ void erase_latency_messages(Json& report) {
   Json kept = Json::array();
   for (const Json& entry : report["messages"]) {
     const std::string code = entry.is_object() ? entry.value("code", "") : "";
-    const bool quotes_times = code == "E6003" || code == "W3403" || (code == "E6004" && entry.value("message", "").starts_with("latency"));
+    const bool quotes_times =
+        code == "E6003" || code == "W3403" ||
+        (code == "E6004" && entry.value("message", "").starts_with("latency"));
     if (!quotes_times) kept.push_back(entry);
   }
   report["messages"] = kept;
@@ -83,15 +92,17 @@ std::string content_hash(const Json& report) {
 
 std::string report_file_name(const std::string& format) {
   static const std::map<std::string, std::string> names = {
-      {"card", "README.md"}, {"csv", "report.csv"}, {"html", "report.html"}, {"json", "report.json"},
-      {"junit", "junit.xml"}, {"md", "report.md"}, {"pr", "pr.md"}};
+      {"card", "README.md"},   {"csv", "report.csv"},  {"html", "report.html"},
+      {"json", "report.json"}, {"junit", "junit.xml"}, {"md", "report.md"},
+      {"pr", "pr.md"}};
   const auto found = names.find(format);
   if (found != names.end()) return found->second;
   std::vector<std::string> known;
   for (const auto& [name, file] : names) known.push_back(name);
   const std::string near = nearest(format, known);
   throw UsageError("E2011", "unknown report format '" + printable(format) + "'",
-                   {.found = near.empty() ? "" : "did you mean '" + near + "'?", .help = "use card, csv, html, json, junit, md or pr"});
+                   {.found = near.empty() ? "" : "did you mean '" + near + "'?",
+                    .help = "use card, csv, html, json, junit, md or pr"});
 }
 
 std::string render(const Json& report, const std::string& format) {
@@ -104,12 +115,15 @@ std::string render(const Json& report, const std::string& format) {
   return format == "pr" ? pull_request(report) : model_card(report);
 }
 
-void write_reports(const Json& report, const std::string& directory, const std::vector<std::string>& formats) {
+void write_reports(const Json& report, const std::string& directory,
+                   const std::vector<std::string>& formats) {
   std::vector<std::string> ordered = formats;
-  std::stable_partition(ordered.begin(), ordered.end(), [](const std::string& format) { return format == "json"; });
-  std::vector<std::string> texts;   // all are made before any is written
+  std::stable_partition(ordered.begin(), ordered.end(),
+                        [](const std::string& format) { return format == "json"; });
+  std::vector<std::string> texts;  // all are made before any is written
   for (const std::string& format : ordered) texts.push_back(render(report, format));
-  for (size_t i = 0; i < ordered.size(); ++i) write_file(directory + "/" + report_file_name(ordered[i]), texts[i]);
+  for (size_t i = 0; i < ordered.size(); ++i)
+    write_file(directory + "/" + report_file_name(ordered[i]), texts[i]);
 }
 
 }  // namespace niwaki

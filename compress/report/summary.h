@@ -8,7 +8,8 @@
 
 namespace niwaki {
 
-/// One line of the headline table; an empty cell is not shown, all of a row's cells are plain text (not escaped).
+/// One line of the headline table; an empty cell is not shown, all of a row's cells are plain text
+/// (not escaped).
 struct Row {
   std::string label;                  // "top1 (10,000 samples)"
   std::string before, after, change;  // "91.70 %", "91.52 %", "-0.18 pt [-0.39, +0.02]"

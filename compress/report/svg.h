@@ -10,9 +10,9 @@ namespace niwaki {
 /// One bar, labels as plain text: escaped here.
 struct Bar {
   std::string label;
-  double value = 0;                    // length; a negative or infinite one is drawn as empty or full
-  std::string text;                    // printed at its end
-  std::optional<double> before;        // drawn as an outline behind it
+  double value = 0;              // length; a negative or infinite one is drawn as empty or full
+  std::string text;              // printed at its end
+  std::optional<double> before;  // drawn as an outline behind it
 };
 
 /// A measured value with its interval.
@@ -26,9 +26,10 @@ struct Dot {
 /// Horizontal bars, one line each.
 std::string bar_chart(std::span<const Bar> bars, const std::string& title);
 /// Dots with whiskers on one scale; `reference` is a dashed line, such as 1 for a ratio.
-std::string dot_plot(std::span<const Dot> dots, std::optional<double> reference, const std::string& title);
+std::string dot_plot(std::span<const Dot> dots, std::optional<double> reference,
+                     const std::string& title);
 /// Counts by bin, num_counts + 1 edges; the chosen range [lo, hi] is marked.
-std::string histogram(std::span<const double> edges, std::span<const double> counts, double lo, double hi,
-                      const std::string& title);
+std::string histogram(std::span<const double> edges, std::span<const double> counts, double lo,
+                      double hi, const std::string& title);
 
 }  // namespace niwaki

@@ -13,7 +13,7 @@
 namespace niwaki {
 namespace {
 
-constexpr size_t kRule = 75;       // width of the table below its two columns of margin
+constexpr size_t kRule = 75;  // width of the table below its two columns of margin
 constexpr size_t kMostKept = 5;
 
 struct Style {
@@ -22,25 +22,38 @@ struct Style {
 };
 
 size_t width(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
-std::string padded(const std::string& text, size_t size) { return text + std::string(size > width(text) ? size - width(text) : 0, ' '); }
-std::string right_aligned(const std::string& text, size_t size) { return std::string(size > width(text) ? size - width(text) : 0, ' ') + text; }
+std::string padded(const std::string& text, size_t size) {
+  return text + std::string(size > width(text) ? size - width(text) : 0, ' ');
+}
+std::string right_aligned(const std::string& text, size_t size) {
+  return std::string(size > width(text) ? size - width(text) : 0, ' ') + text;
+}
 
-std::string red(const std::string& text, const Style& style) { return style.color ? "\x1b[31m" + text + "\x1b[0m" : text; }
+std::string red(const std::string& text, const Style& style) {
+  return style.color ? "\x1b[31m" + text + "\x1b[0m" : text;
+}
 
 std::string ascii(const std::string& line) {
   std::string plain_text;
   for (size_t i = 0; i < line.size(); ++i) {
     const std::string_view rest = std::string_view(line).substr(i);
-    if ((line[i] & 0x80) == 0) plain_text += line[i];
-    else if (rest.starts_with("·")) plain_text += ',';
-    else if (rest.starts_with("─")) plain_text += '-';
-    else if (rest.starts_with("…")) plain_text += "..";
-    else if ((line[i] & 0xc0) == 0xc0) plain_text += '?';
+    if ((line[i] & 0x80) == 0)
+      plain_text += line[i];
+    else if (rest.starts_with("·"))
+      plain_text += ',';
+    else if (rest.starts_with("─"))
+      plain_text += '-';
+    else if (rest.starts_with("…"))
+      plain_text += "..";
+    else if ((line[i] & 0xc0) == 0xc0)
+      plain_text += '?';
   }
-  for (size_t at = plain_text.find(" ,"); at != std::string::npos; at = plain_text.find(" ,")) plain_text.erase(at, 1);
+  for (size_t at = plain_text.find(" ,"); at != std::string::npos; at = plain_text.find(" ,"))
+    plain_text.erase(at, 1);
   return plain_text;
 }
 
@@ -63,29 +76,40 @@ std::string wrapped(const std::string& line, size_t indent, const Style& style) 
 }
 
 std::string table_row(const Row& row, const Style& style) {
-  std::string line = "  " + padded(printable(row.label, 24), 22) + right_aligned(row.before, 10) + right_aligned(row.after, 11) + "   ";
+  std::string line = "  " + padded(printable(row.label, 24), 22) + right_aligned(row.before, 10) +
+                     right_aligned(row.after, 11) + "   ";
   if (width(row.label) > 22) {  // a long label gets a line of its own
-    line = "  " + printable(row.label, 70) + "\n" + std::string(24, ' ') + right_aligned(row.before, 10) + right_aligned(row.after, 11) + "   ";
+    line = "  " + printable(row.label, 70) + "\n" + std::string(24, ' ') +
+           right_aligned(row.before, 10) + right_aligned(row.after, 11) + "   ";
   }
-  if (row.verdict.empty()) return line + (row.is_worse ? red(row.change, style) : row.change) + "\n";
+  if (row.verdict.empty())
+    return line + (row.is_worse ? red(row.change, style) : row.change) + "\n";
   const size_t room = kRule + 2 - 48;
   const std::string verdict = row.verdict == "ok" ? "ok" : red(row.verdict, style);
-  const size_t gap = width(row.change) + width(row.verdict) + 1 > room ? 1 : room - width(row.change) - width(row.verdict);
-  line += (row.is_worse ? red(row.change, style) : row.change) + std::string(gap, ' ') + verdict + "\n";
+  const size_t gap = width(row.change) + width(row.verdict) + 1 > room
+                         ? 1
+                         : room - width(row.change) - width(row.verdict);
+  line +=
+      (row.is_worse ? red(row.change, style) : row.change) + std::string(gap, ' ') + verdict + "\n";
   return row.limit.empty() ? line : line + std::string(48, ' ') + row.limit + "\n";
 }
 
 std::string stacked_row(const Row& row, const Style& style) {
   std::string text = wrapped("  " + printable(row.label), 4, style);
-  if (!row.before.empty() || !row.after.empty()) text += wrapped("    " + (row.before.empty() ? "?" : row.before) + " -> " + row.after, 6, style);
-  std::string change = wrapped("    " + row.change + (row.verdict.empty() ? "" : " " + row.verdict), 6, style);
+  if (!row.before.empty() || !row.after.empty())
+    text +=
+        wrapped("    " + (row.before.empty() ? "?" : row.before) + " -> " + row.after, 6, style);
+  std::string change =
+      wrapped("    " + row.change + (row.verdict.empty() ? "" : " " + row.verdict), 6, style);
   if (row.is_worse) change = red(change.substr(0, change.size() - 1), style) + "\n";
   if (!row.change.empty()) text += change;
   return row.limit.empty() ? text : text + wrapped("    " + row.limit, 6, style);
 }
 
 std::string labelled(const std::string& label, const std::string& value, const Style& style) {
-  return value.empty() ? "" : wrapped("  " + padded(label, 13) + printable(value, 400), style.columns < 40 ? 4 : 15, style);
+  return value.empty() ? ""
+                       : wrapped("  " + padded(label, 13) + printable(value, 400),
+                                 style.columns < 40 ? 4 : 15, style);
 }
 
 std::string kept_lines(const Json& report, const Style& style) {
@@ -93,11 +117,18 @@ std::string kept_lines(const Json& report, const Style& style) {
   std::string lines;
   for (size_t i = 0; i < std::min(kept.size(), kMostKept); ++i) {
     const std::string reason = text(*kept[i], "reason");
-    lines += labelled(i == 0 ? "kept" : "", text(*kept[i], "name") + " (" + size_text(number(*kept[i], "bytes_before").value_or(0)) + ")" + (reason.empty() ? "" : ": " + reason), style);
+    lines += labelled(i == 0 ? "kept" : "",
+                      text(*kept[i], "name") + " (" +
+                          size_text(number(*kept[i], "bytes_before").value_or(0)) + ")" +
+                          (reason.empty() ? "" : ": " + reason),
+                      style);
   }
   if (kept.size() <= kMostKept) return lines;
   const std::string where = text(item(item(report, "run"), "paths"), "report_dir");
-  return lines + labelled("", "+" + std::to_string(kept.size() - kMostKept) + " more: niwaki explain " + shell_word(where.empty() ? "REPORT" : where) + " NODE", style);
+  return lines + labelled("",
+                          "+" + std::to_string(kept.size() - kMostKept) + " more: niwaki explain " +
+                              shell_word(where.empty() ? "REPORT" : where) + " NODE",
+                          style);
 }
 
 std::string wrote_lines(const Json& report, const Style& style) {
@@ -105,13 +136,18 @@ std::string wrote_lines(const Json& report, const Style& style) {
   std::string lines;
   if (output != nullptr) {
     const std::string hash = text(*output, "sha256");
-    const std::string brief = hash.size() < 8 ? "" : "  sha256:" + hash.substr(0, 4) + "…" + hash.substr(hash.size() - 2);
-    lines = wrapped("  wrote  " + printable(text(*output, "name")) + brief, 9, style);
+    const std::string brief =
+        hash.size() < 8 ? "" : "  sha256:" + hash.substr(0, 4) + "…" + hash.substr(hash.size() - 2);
+    lines = wrapped("  wrote  " + printable(text(*output, "name")) + brief,
+                    style.columns < 40 ? 4 : 9, style);
   }
   const Json& paths = item(item(report, "run"), "paths");
   std::string files;
-  for (const Json& name : item(paths, "report_files")) files += " " + (name.is_string() ? name.get<std::string>() : "");
-  if (!text(paths, "report_dir").empty()) lines += wrapped("         " + printable(text(paths, "report_dir") + "/" + files), 9, style);
+  for (const Json& name : item(paths, "report_files"))
+    files += " " + (name.is_string() ? name.get<std::string>() : "");
+  if (!text(paths, "report_dir").empty())
+    lines += wrapped("         " + printable(text(paths, "report_dir") + "/" + files),
+                     style.columns < 40 ? 4 : 9, style);
   return lines;
 }
 
@@ -119,7 +155,9 @@ std::string next_line(const Json& report, const Style& style) {
   const Json* model = file_with_role(report, "model");
   const Json* output = file_with_role(report, "output");
   if (model == nullptr || output == nullptr) return "";
-  return wrapped("  next   niwaki compare " + printable(shell_word(text(*model, "name"))) + " " + printable(shell_word(text(*output, "name"))) + " --per-layer", 9, style);
+  return wrapped("  next   niwaki compare " + printable(shell_word(text(*model, "name"))) + " " +
+                     printable(shell_word(text(*output, "name"))) + " --per-layer",
+                 style.columns < 40 ? 4 : 9, style);
 }
 
 std::string title(const Json& report) {
@@ -135,14 +173,17 @@ std::string terminal_table(const Json& report, int columns, bool unicode, bool c
   const Style style{static_cast<size_t>(std::max(columns, 20)), unicode, color};
   const bool is_wide = style.columns >= kRule + 2;
   std::string table = "  " + title(report) + "\n";
-  if (is_wide) table = "  " + padded(title(report), 22) + right_aligned("original", 10) + right_aligned("result", 11) + "   change\n";
+  if (is_wide)
+    table = "  " + padded(title(report), 22) + right_aligned("original", 10) +
+            right_aligned("result", 11) + "   change\n";
   table += "  ";
   for (size_t i = 0; i < std::min(kRule, style.columns - 2); ++i) table += "─";
   table += "\n";
   for (const Row& row : headline(report)) {
     table += is_wide ? table_row(row, style) : stacked_row(row, style);
     if (row.label.rfind("latency", 0) != 0) continue;
-    for (const std::string& cause : slowdown_causes(report)) table += wrapped("    " + printable(cause), 4, style);
+    for (const std::string& cause : slowdown_causes(report))
+      table += wrapped("    " + printable(cause), 4, style);
   }
   table += labelled("its bytes", joined(bytes_by_part(report), " · "), style);
   table += labelled("nodes", joined(node_counts(report), " · "), style);

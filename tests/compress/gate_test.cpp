@@ -21,11 +21,14 @@ std::string code_of(const auto& action) {
 }
 
 Json measured(double drop, double lo, double hi) {
-  Json quality = {{"metric", "top1"}, {"unit", "pt"}, {"samples", 1000}, {"before", 0.9}, {"is_share", true}};
+  Json quality = {
+      {"metric", "top1"}, {"unit", "pt"}, {"samples", 1000}, {"before", 0.9}, {"is_share", true}};
   quality["after"] = 0.9 - drop / 100;
   quality["drop"] = drop;
   quality["ci95"] = {lo, hi};
-  return {{"status", "ok"}, {"before", {{"file_bytes", 1000000}}}, {"after", {{"file_bytes", 300000}}},
+  return {{"status", "ok"},
+          {"before", {{"file_bytes", 1000000}}},
+          {"after", {{"file_bytes", 300000}}},
           {"quality", Json::array({quality})}};
 }
 
@@ -92,7 +95,8 @@ TEST(Gate, MissedQualityIsE6002) {
   report["trials"] = Json::array({1, 2, 3});
   EXPECT_EQ(apply_gates(report, {.max_drop = "1pt"}), 1);
   EXPECT_EQ(message(report)["code"], "E6002");
-  EXPECT_EQ(message(report)["message"], "quality missed: best drop 1.30 pt [1.07, 1.56] of top1, limit 1 pt");
+  EXPECT_EQ(message(report)["message"],
+            "quality missed: best drop 1.30 pt [1.07, 1.56] of top1, limit 1 pt");
   EXPECT_EQ(report["verdict"], "fail");
   EXPECT_EQ(report["status"], "missed");
   apply_gates(report, {.max_drop = "2pt"});  // judged again: old gates and messages go
@@ -105,10 +109,12 @@ TEST(Gate, InconclusiveIsNoPass) {
   EXPECT_EQ(apply_gates(report, {.max_drop = "1pt"}), 1);
   EXPECT_EQ(report["verdict"], "inconclusive");
   EXPECT_EQ(message(report)["code"], "E6004");
-  EXPECT_EQ(message(report)["message"],
-            "quality is inconclusive: drop 0.60 pt [-0.15, 1.48] of top1, limit 1 pt, 1,000 samples");
+  EXPECT_EQ(
+      message(report)["message"],
+      "quality is inconclusive: drop 0.60 pt [-0.15, 1.48] of top1, limit 1 pt, 1,000 samples");
   // half-width 0.88 must shrink to 0.40: 1000 * (0.88 / 0.40)^2 = 4840, rounded up to two digits
-  EXPECT_EQ(message(report)["help"], "about 4,900 samples would decide, or accept with --on-inconclusive warn");
+  EXPECT_EQ(message(report)["help"],
+            "about 4,900 samples would decide, or accept with --on-inconclusive warn");
   EXPECT_EQ(apply_gates(report, {.max_drop = "1pt", .accept_inconclusive = true}), 0);
   EXPECT_EQ(message(report)["level"], "warning");
 }
@@ -117,7 +123,8 @@ TEST(Gate, SizesAreExact) {
   Json report = measured(0, 0, 0);
   EXPECT_EQ(apply_gates(report, {.max_bytes = 299999}), 1);
   EXPECT_EQ(message(report)["code"], "E6001");
-  EXPECT_THAT(message(report)["message"].get<std::string>(), testing::HasSubstr("300,000 bytes), limit"));
+  EXPECT_THAT(message(report)["message"].get<std::string>(),
+              testing::HasSubstr("300,000 bytes), limit"));
   EXPECT_EQ(apply_gates(report, {.max_size_ratio = 0.3}), 0);
   EXPECT_EQ(apply_gates(report, {.max_size_ratio = 0.29}), 1);
   EXPECT_EQ(apply_gates(report, {.max_growth = 0.02, .baseline_bytes = 290000}), 1);
@@ -143,7 +150,11 @@ TEST(Gate, RelativeDropsAreOfTheOriginalValue) {
 
 TEST(Gate, MinimaAreTurnedRound) {
   Json report = measured(0, 0, 0);
-  report["quality"] = {{{"metric", "sqnr_db"}, {"unit", "dB"}, {"samples", 10}, {"after", 22}, {"after_ci95", {19, 24}}}};
+  report["quality"] = {{{"metric", "sqnr_db"},
+                        {"unit", "dB"},
+                        {"samples", 10},
+                        {"after", 22},
+                        {"after_ci95", {19, 24}}}};
   EXPECT_EQ(apply_gates(report, {.min_quality = 19}), 0);
   EXPECT_EQ(apply_gates(report, {.min_quality = 20}), 1);
   EXPECT_EQ(report["verdict"], "inconclusive");
@@ -157,7 +168,8 @@ TEST(Gate, LatencyIsARatioAndMayBeInformational) {
   Json report = measured(0, 0, 0);
   report["latency"] = {{"ratio", 1.26}, {"ci95", {1.22, 1.31}}, {"pairs", 90}};
   EXPECT_EQ(apply_gates(report, {.max_latency_ratio = 0.8}), 1);
-  EXPECT_EQ(message(report)["message"], "latency missed: 1.26x [1.22, 1.31] of the original's, limit 0.8x");
+  EXPECT_EQ(message(report)["message"],
+            "latency missed: 1.26x [1.22, 1.31] of the original's, limit 0.8x");
   EXPECT_EQ(apply_gates(report, {.max_latency_ratio = 0.8, .latency_informational = true}), 0);
   EXPECT_EQ(message(report)["level"], "warning");
 }
@@ -179,10 +191,14 @@ TEST(Gate, ReadsTheGatesBlock) {
   EXPECT_EQ(*limits.max_drop, "1pt");
   EXPECT_TRUE(limits.latency_informational);
   EXPECT_EQ(code_of([] { parse_limits({{"size", {{"maks", 1}}}}); }), "E2004");
-  EXPECT_EQ(code_of([] { parse_limits({{"quality", {{"metric", "top1"}, {"max_drop", 1}}}}); }), "E2012");
+  EXPECT_EQ(code_of([] {
+              parse_limits({{"quality", {{"metric", "top1"}, {"max_drop", 1}}}});
+            }),
+            "E2012");
 }
 
-// A true drop equal to the limit passes in at most 5 % of simulated pairs; no true drop fails in at most 1 %.
+// A true drop equal to the limit passes in at most 5 % of simulated pairs; no true drop fails in at
+// most 1 %.
 TEST(Gate, ErrorRatesHold) {
   std::mt19937 random(11);
   int passed = 0, failed = 0;

@@ -10,9 +10,10 @@
 namespace niwaki {
 namespace {
 
-// Found by an independent solver that maximises the restricted multinomial likelihood by golden-section search instead
-// of the closed form. (1, 7, 21) are the airway data of Bentur et al. as in Fagerland, Lydersen and Laake (2014),
-// table IV, printed there as -0.517 to -0.026; (0, 1, 44) is Tango's contact lens example (1998).
+// Found by an independent solver that maximises the restricted multinomial likelihood by
+// golden-section search instead of the closed form. (1, 7, 21) are the airway data of Bentur et al.
+// as in Fagerland, Lydersen and Laake (2014), table IV, printed there as -0.517 to -0.026; (0, 1,
+// 44) is Tango's contact lens example (1998).
 TEST(Intervals, TangoAgreesWithPublishedExamples) {
   const Interval airway = tango(1, 7, 21);
   EXPECT_NEAR(airway.lo, -0.51723227, 1e-7);
@@ -48,7 +49,8 @@ TEST(Intervals, TangoTurnsRoundWithItsArguments) {
   }
 }
 
-// Drawn from a fixed seed: a true drop of 2 points is inside 95 % of the intervals, within the binomial error.
+// Drawn from a fixed seed: a true drop of 2 points is inside 95 % of the intervals, within the
+// binomial error.
 TEST(Intervals, TangoCoversTheTruth) {
   std::mt19937 random(7);
   int covered = 0;
@@ -113,7 +115,8 @@ TEST(Intervals, BootstrapOfEqualValuesIsAPoint) {
 
 TEST(Intervals, ManySamplesAreDrawnInGroups) {
   std::vector<double> values(100000);
-  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(i * 7919 % 1000) / 1000;
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<double>(i * 7919 % 1000) / 1000;
   const Interval interval = bootstrap_mean(values);
   const double half = 1.96 * std::sqrt(1.0 / 12 / 100000);
   EXPECT_NEAR((interval.hi - interval.lo) / 2, half, 0.1 * half);

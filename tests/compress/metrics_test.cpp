@@ -54,7 +54,8 @@ TEST(Metrics, Top5CountsWhatIsAhead) {
 
 TEST(Metrics, NatsWeighSequencesByTheirTokens) {
   const auto metric = make_metric("nats");
-  const Tensor logits = doubles({std::log(1), std::log(3), std::log(1), std::log(1), 0, 0, 0, 0}).reshape({2, 2, 2});
+  const Tensor logits =
+      doubles({std::log(1), std::log(3), std::log(1), std::log(1), 0, 0, 0, 0}).reshape({2, 2, 2});
   metric->add(logits, longs({1, 0, 0, -100}).reshape({2, 2}), 2);
   const double first = -std::log(0.75), second = std::log(2), third = std::log(2);
   EXPECT_NEAR(metric->value(), (first + second + third) / 3, 1e-12);
@@ -68,7 +69,8 @@ TEST(Metrics, NatsWeighSequencesByTheirTokens) {
 TEST(Metrics, NatsReadFlatAndShorterLogits) {
   const Tensor logits = at::randn({2, 3, 5}, at::kDouble);
   const Tensor labels = longs({0, 1, 2, 3, 4, 0}).reshape({2, 3});
-  const auto whole = make_metric("nats"), flat = make_metric("nats"), cut = make_metric("nats"), want = make_metric("nats");
+  const auto whole = make_metric("nats"), flat = make_metric("nats"), cut = make_metric("nats"),
+             want = make_metric("nats");
   whole->add(logits, labels, 2);
   flat->add(logits.slice(0, 0, 1).reshape({3, 5}), labels.slice(0, 0, 1).reshape({3}), 3);
   EXPECT_NEAR(flat->value(), whole->per_sample()[0], 1e-12);
@@ -79,7 +81,8 @@ TEST(Metrics, NatsReadFlatAndShorterLogits) {
 
 TEST(Metrics, ErrorsAreMeansOfMeans) {
   const auto mae = make_metric("mae"), mse = make_metric("mse"), psnr = make_metric("psnr");
-  const Tensor output = doubles({1, 2, 3, 4}).reshape({2, 2}), target = doubles({1, 4, 3, 3}).reshape({2, 2});
+  const Tensor output = doubles({1, 2, 3, 4}).reshape({2, 2}),
+               target = doubles({1, 4, 3, 3}).reshape({2, 2});
   mae->add(output, target, 2);
   mse->add(output, target, 2);
   psnr->add(output, target, 2);
@@ -139,7 +142,8 @@ TEST(Metrics, AgreementIsPerPositionForMaps) {
 
 TEST(Metrics, CosineAndSqnrAgainstTheOriginal) {
   const auto cosine = make_metric("cosine"), sqnr = make_metric("sqnr_db");
-  const Tensor original = doubles({3, 4, 0, 2}).reshape({2, 2}), output = doubles({4, 3, 0, 2}).reshape({2, 2});
+  const Tensor original = doubles({3, 4, 0, 2}).reshape({2, 2}),
+               output = doubles({4, 3, 0, 2}).reshape({2, 2});
   cosine->add(output, original, 2);
   sqnr->add(output, original, 2);
   EXPECT_NEAR(cosine->value(), (24.0 / 25 + 1) / 2, 1e-12);
@@ -154,7 +158,8 @@ TEST(Metrics, SumsGrowByBatchAsInOnePiece) {
   for (const char* name : {"top1", "top5", "nats", "f1"}) {
     const auto whole = make_metric(name), parts = make_metric(name);
     whole->add(logits, labels, 12);
-    for (int start = 0; start < 12; start += 4) parts->add(logits.narrow(0, start, 4), labels.narrow(0, start, 4), 4);
+    for (int start = 0; start < 12; start += 4)
+      parts->add(logits.narrow(0, start, 4), labels.narrow(0, start, 4), 4);
     EXPECT_EQ(whole->value(), parts->value()) << name;
   }
 }

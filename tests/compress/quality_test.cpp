@@ -10,7 +10,8 @@
 namespace niwaki {
 namespace {
 
-/// A metric that got `right` of `total` integer predictions right, the wrong ones from sample `shift` on.
+/// A metric that got `right` of `total` integer predictions right, the wrong ones from sample
+/// `shift` on.
 std::unique_ptr<Metric> top1(int64_t total, int64_t wrong, int64_t shift = 0) {
   auto metric = make_metric("top1");
   Tensor found = at::zeros({total}, at::kLong);
@@ -25,7 +26,8 @@ TEST(Quality, SharesOfRightAnswersArePaired) {
   EXPECT_NEAR(same.ci95->lo, -3.6993, 1e-3);
   EXPECT_NEAR(same.ci95->hi, 3.6993, 1e-3);
   EXPECT_EQ(*same.p_value, 1);
-  const Comparison worse = compare_quality(*top1(1000, 10, 0), *top1(1000, 30, 100));  // b = 30, c = 10
+  const Comparison worse =
+      compare_quality(*top1(1000, 10, 0), *top1(1000, 30, 100));  // b = 30, c = 10
   EXPECT_NEAR(*worse.drop, 2, 1e-9);
   EXPECT_EQ(worse.method, "tango");
   EXPECT_NEAR(worse.ci95->lo, 100 * tango(30, 10, 1000).lo, 1e-9);
