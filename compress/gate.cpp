@@ -63,7 +63,7 @@ double number_at(const Json& report, const char* part, const char* key) {
   return report.value(part, Json::object()).value(key, 0.0);
 }
 
-void add_size_gates(const Json& report, const Limits& limits, std::vector<Gate>& gates) {
+void add_size_gates(const Json& report, const GateLimits& limits, std::vector<Gate>& gates) {
   const double before = number_at(report, "before", "file_bytes"),
                after = number_at(report, "after", "file_bytes");
   const auto missed = [&](double limit) {
@@ -167,7 +167,7 @@ void describe_drop(const Json& report, const Json& entry, const Drop& drop, Gate
     gate.help = more_samples(gate, samples, "samples");
 }
 
-void add_drop_gate(const Json& report, const Limits& limits, const Json& entry,
+void add_drop_gate(const Json& report, const GateLimits& limits, const Json& entry,
                    std::vector<Gate>& gates) {
   const Drop drop = parse_drop(*limits.max_drop, entry.value("metric", ""));
   const std::optional<double> lost = number(entry, "drop"), before = number(entry, "before");
@@ -186,7 +186,7 @@ void add_drop_gate(const Json& report, const Limits& limits, const Json& entry,
   gates.push_back(gate);
 }
 
-void add_minimum_gate(const Limits& limits, const Json& entry, std::vector<Gate>& gates) {
+void add_minimum_gate(const GateLimits& limits, const Json& entry, std::vector<Gate>& gates) {
   Gate gate{.name = "quality:" + entry.value("metric", ""),
             .unit = entry.value("unit", ""),
             .value = number(entry, "after")};
@@ -216,7 +216,7 @@ void add_minimum_gate(const Limits& limits, const Json& entry, std::vector<Gate>
   gates.push_back(gate);
 }
 
-void add_quality_gate(const Json& report, const Limits& limits, std::vector<Gate>& gates) {
+void add_quality_gate(const Json& report, const GateLimits& limits, std::vector<Gate>& gates) {
   if (!limits.max_drop && !limits.min_quality) return;
   const Json* entry = quality_entry(report, limits.metric);
   if (entry == nullptr) {
@@ -230,7 +230,7 @@ void add_quality_gate(const Json& report, const Limits& limits, std::vector<Gate
   if (limits.min_quality) add_minimum_gate(limits, *entry, gates);
 }
 
-void add_latency_gate(const Json& report, const Limits& limits, std::vector<Gate>& gates) {
+void add_latency_gate(const Json& report, const GateLimits& limits, std::vector<Gate>& gates) {
   if (!limits.max_latency_ratio) return;
   const Json latency = report.contains("latency") && report["latency"].is_object()
                            ? report["latency"]
@@ -266,7 +266,7 @@ Verdict verdict_of(const Gate& gate) {
 
 Json finite(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
-Json to_json(const Gate& gate, const Limits& limits) {
+Json to_json(const Gate& gate, const GateLimits& limits) {
   Json entry = {{"name", gate.name},
                 {"limit", finite(gate.limit)},
                 {"verdict", name_of(gate.verdict)},
@@ -286,7 +286,7 @@ Json to_json(const Gate& gate, const Limits& limits) {
   return entry;
 }
 
-Json message(const Gate& gate, const Limits& limits) {
+Json message(const Gate& gate, const GateLimits& limits) {
   const bool is_missed = gate.verdict == Verdict::fail;
   const bool is_soft = gate.is_informational || (!is_missed && limits.accept_inconclusive);
   Json entry = {{"code", is_missed ? gate.code : "E6004"},
@@ -373,7 +373,7 @@ Verdict judge(double value, const std::optional<Interval>& interval, double limi
   return judged.lo > limit ? Verdict::fail : Verdict::inconclusive;
 }
 
-Limits parse_limits(const Json& gates) {
+GateLimits parse_limits(const Json& gates) {
   require_known_keys(gates, "gates", {"size", "quality", "latency", "baseline"});
   const Json size = gates.value("size", Json::object()),
              quality = gates.value("quality", Json::object());
@@ -381,7 +381,7 @@ Limits parse_limits(const Json& gates) {
   require_known_keys(size, "gates.size", {"max", "max_ratio", "max_growth", "informational"});
   require_known_keys(quality, "gates.quality", {"metric", "max_drop", "min", "informational"});
   require_known_keys(latency, "gates.latency", {"max_ratio", "informational"});
-  Limits limits;
+  GateLimits limits;
   if (size.contains("max")) limits.max_bytes = parse_size(text_of(size["max"]));
   if (size.contains("max_ratio")) limits.max_size_ratio = parse_share(text_of(size["max_ratio"]));
   if (size.contains("max_growth")) limits.max_growth = parse_share(text_of(size["max_growth"]));
@@ -397,7 +397,7 @@ Limits parse_limits(const Json& gates) {
   return limits;
 }
 
-int apply_gates(Json& report, const Limits& limits) {
+int apply_gates(Json& report, const GateLimits& limits) {
   std::vector<Gate> gates;
   add_size_gates(report, limits, gates);
   add_quality_gate(report, limits, gates);

@@ -35,7 +35,7 @@ double parse_share(const std::string& text);
 Verdict judge(double value, const std::optional<Interval>& interval, double limit);
 
 /// What the user asked of the result; absent: not gated.
-struct Limits {
+struct GateLimits {
   std::optional<int64_t> max_bytes;
   std::optional<double> max_size_ratio;  // after / before
   std::optional<double> max_growth;      // against baseline_bytes, 0.02 is 2 %
@@ -51,11 +51,11 @@ struct Limits {
 
 /// The `gates:` block of a recipe or gates file: {size, quality, latency}; UsageError E2004 for
 /// unknown keys.
-Limits parse_limits(const Json& gates);
+GateLimits parse_limits(const Json& gates);
 
 /// Judges `report` (before, after, quality, latency) and writes gates[], verdict, status and the
 /// messages E6001 to E6005 into it; earlier gates and E6 messages are replaced. Returns the exit
 /// code, 0 or 1.
-int apply_gates(Json& report, const Limits& limits);
+int apply_gates(Json& report, const GateLimits& limits);
 
 }  // namespace niwaki

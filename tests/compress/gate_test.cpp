@@ -183,7 +183,7 @@ TEST(Gate, WhatWasNotMeasuredCannotPass) {
 }
 
 TEST(Gate, ReadsTheGatesBlock) {
-  const Limits limits = parse_limits({{"size", {{"max", "300KB"}, {"max_growth", "2%"}}},
+  const GateLimits limits = parse_limits({{"size", {{"max", "300KB"}, {"max_growth", "2%"}}},
                                       {"quality", {{"metric", "top1"}, {"max_drop", "1pt"}}},
                                       {"latency", {{"max_ratio", 0.8}, {"informational", true}}}});
   EXPECT_EQ(*limits.max_bytes, 300000);
