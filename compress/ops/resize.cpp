@@ -44,7 +44,7 @@ double source_of(const OpCall& call, const Rules& rules, const AxisPlan& plan, i
   const std::string& mode = rules.coordinates;
   if (mode == "asymmetric") return x / plan.scale;
   if (mode == "half_pixel") return (x + 0.5) / plan.scale - 0.5;
-  if (mode == "pytorch_half_pixel") return plan.outputs > 1 ? (x + 0.5) / plan.scale - 0.5 : -0.5;
+  if (mode == "pytorch_half_pixel") return plan.outputs > 1 ? (x + 0.5) / plan.scale - 0.5 : 0;
   if (mode == "align_corners") return plan.outputs > 1 ? x * last / (outputs - 1) : 0;
   if (mode == "tf_half_pixel_for_nn") return (x + 0.5) / plan.scale;
   if (mode == "half_pixel_symmetric") {
