@@ -52,6 +52,11 @@ RunValues batch_normalization(const OpCall& call) {
   at::ScalarType type = x.scalar_type();
   for (const Tensor& t : given) type = at::promote_types(type, t.scalar_type());
   for (Tensor& t : given) t = t.to(type);
+  if (is_recorded(given[2]) || is_recorded(given[3])) {                  // which ATen refuses
+    const Tensor factor = given[0] * at::rsqrt(given[3] + epsilon);
+    const Tensor shifted = x.to(type) - by_channel(given[2], x);
+    return {(shifted * by_channel(factor, x) + by_channel(given[1], x)).to(x.scalar_type())};
+  }
   const Tensor y = at::batch_norm(x.to(type), given[0], given[1], given[2], given[3],
                                   /*training=*/false, /*momentum=*/0, epsilon, /*cudnn=*/true);
   return {y.to(x.scalar_type())};

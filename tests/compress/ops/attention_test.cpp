@@ -25,7 +25,7 @@ TEST(Attention, CausalRowsSeeNothingLater) {
 
 TEST(Attention, ARowWithoutKeysIsZero) {
   const Tensor x = smooth_numbers({1, 1, 2, 4});
-  const Tensor mask = at::tensor({false, false, true, true}).reshape({2, 2});
+  const Tensor mask = at::tensor({0, 0, 1, 1}).reshape({2, 2}).to(at::kBool);
   const Tensor y = run_tensor("Attention", 23, {x, x, x, mask});
   expect_equal(y.select(2, 0), at::zeros({1, 1, 4}, at::kDouble));
   EXPECT_FALSE(y.isnan().any().item<bool>());

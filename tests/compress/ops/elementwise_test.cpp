@@ -34,7 +34,7 @@ TEST(Elementwise, IntegersDivideTowardZero) {
 TEST(Elementwise, UnsignedIntegersOfAllWidthsWork) {
   const Tensor most = longs({-1, 5}).view(at::kUInt64), two = longs({2, 2}).view(at::kUInt64);
   expect_equal(run_tensor("Div", 14, {most, two}).view(at::kLong), longs({std::numeric_limits<int64_t>::max(), 2}));
-  expect_equal(run_tensor("Greater", 13, {most, two}), at::tensor({true, true}));
+  expect_equal(run_tensor("Greater", 13, {most, two}), at::ones({2}, at::kBool));
   expect_equal(run_tensor("Max", 13, {most, two}).view(at::kLong), longs({-1, 5}));
   expect_equal(run_tensor("BitShift", 11, {most, two}, {{"direction", "RIGHT"}}).view(at::kLong),
                longs({std::numeric_limits<int64_t>::max() >> 1, 1}));
@@ -65,7 +65,7 @@ TEST(Elementwise, ComparesAndSelectsStrings) {
   words.dtype = word.dtype = DType::string;
   const RunValues both{words, word};
   const RunValues equal = find_op("", "Equal")(OpCall{node, 19, both, {}});
-  expect_equal(equal[0].tensor, at::tensor({true, false, true}));
+  expect_equal(equal[0].tensor, at::tensor({1, 0, 1}).to(at::kBool));
   node.op = "Where";
   const RunValues three{equal[0], word, words};
   const RunValues chosen = find_op("", "Where")(OpCall{node, 16, three, {}});

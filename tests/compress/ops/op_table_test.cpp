@@ -5,6 +5,7 @@
 #include "compress/onnx/proto.h"
 #include "compress/ops/op_arguments.h"
 
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <onnx/onnx-data.pb.h>
@@ -193,6 +194,7 @@ TEST(OpTable, MissingInputsAreRefused) {
 
 // NIWAKI_NODE_CASES keeps the cases whose name contains it; NIWAKI_NODE_CASES_FOLDER has them written already.
 TEST(OpTable, NodeCasesOfTheBackendSuite) {
+  at::set_num_threads(1);                    // the tensors are small
   const char* given = std::getenv("NIWAKI_NODE_CASES_FOLDER");
   const fs::path root = given != nullptr ? fs::path(given) : written_cases();
   if (root.empty()) GTEST_SKIP() << "the Python package onnx is not there to write the cases";
