@@ -1,0 +1,337 @@
+#include "compress/cli/job.h"
+
+#include "compress/atomic_file.h"
+#include "compress/cli/verification.h"
+#include "compress/evaluate.h"
+#include "compress/footprint.h"
+#include "compress/gate.h"
+#include "compress/measure.h"
+#include "compress/onnx/infer_shapes.h"
+#include "compress/onnx/raise_opset.h"
+#include "compress/parallel.h"
+#include "compress/pipeline.h"
+#include "compress/report/report.h"
+#include "compress/runtime_worker.h"
+#include "compress/statistics.h"
+#include "formats/samples.h"
+#include "passes/all_passes.h"
+
+#include <chrono>
+
+namespace niwaki {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::string name_of_file(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+std::string report_directory(const JobRequest& request) {
+  if (!request.report_directory.empty()) return request.report_directory;
+  const size_t dot = request.output.rfind('.'), slash = request.output.rfind('/');
+  const bool has_suffix = dot != std::string::npos && (slash == std::string::npos || dot > slash + 1);
+  return (has_suffix ? request.output.substr(0, dot) : request.output) + ".report";
+}
+
+bool exists(const std::string& pass) {
+  for (const PassEntry& entry : all_passes().entries()) {
+    if (entry.name == pass) return true;
+  }
+  return false;
+}
+
+std::vector<Pass> make_passes(const JobRequest& request) {
+  std::vector<Pass> passes;
+  const auto add = [&](const std::string& name, const Json& options = Json::object()) { passes.push_back(all_passes().make(name, options)); };
+  if (request.clean) {
+    for (const char* name : {"fold_constants", "simplify_shapes", "eliminate_identity", "merge_duplicates", "eliminate_dead_nodes", "fold_batch_norm",
+                             "merge_matmul_add", "simplify_shuffles", "remove_dead_channels", "fold_constants", "eliminate_dead_nodes"}) {
+      if (exists(name)) add(name);
+    }
+  }
+  for (const Step& step : request.steps) add(step.name, step.options);
+  if (!request.steps.empty()) add("eliminate_dead_nodes");
+  if (request.encode && exists("encode_constants")) add("encode_constants");
+  if (request.short_names) add("shorten_names");
+  return passes;
+}
+
+/// One run of the whole line, stage by stage.
+class Job {
+ public:
+  Job(const JobRequest& request, const JobEvents& events) : request_(request), events_(events), progress_(events.progress) {}
+  JobResult run();
+
+ private:
+  void refuse_early() const;
+  void read();
+  void compress();
+  void write_and_verify();
+  void judge_quality();
+  void measure();
+  void finish();
+  template <typename Work>
+  void stage(const std::string& name, Work&& work);
+  bool wants_latency() const {
+    return request_.latency == "on" || (request_.latency == "auto" && (!request_.evaluation.path.empty() || request_.max_latency_ratio));
+  }
+  bool has_runtime() { return worker_ && worker_->available(); }
+  Json quality_entry(const Comparison& comparison) const;
+  void describe_nodes();
+  NamedTensors first_inputs() const;
+
+  const JobRequest& request_;
+  const JobEvents& events_;
+  Progress progress_;
+  std::unique_ptr<RuntimeWorker> worker_;
+  std::vector<Pass> passes_;
+  std::vector<PassReport> pass_reports_;
+  Model model_;
+  Graph original_, graph_;
+  std::optional<Dataset> calibration_, evaluation_;
+  std::optional<StagedModel> staged_;
+  Json report_ = Json::object();
+  int stage_ = 0, num_stages_ = 0;
+  Clock::time_point begin_ = Clock::now();
+};
+
+template <typename Work>
+void Job::stage(const std::string& name, Work&& work) {
+  ++stage_;
+  if (events_.stage_begins) events_.stage_begins(stage_, num_stages_, name);
+  const auto begin = Clock::now();
+  work();
+  if (events_.stage_ends) events_.stage_ends(stage_, num_stages_, name, std::chrono::duration<double>(Clock::now() - begin).count());
+}
+
+void Job::refuse_early() const {
+  std::vector<std::string> inputs{request_.model};
+  for (const DataRequest* data : {&request_.calibration, &request_.evaluation}) {
+    if (!data->path.empty()) inputs.push_back(data->path);
+  }
+  require_writable_output(request_.output, inputs, request_.force, request_.make_directories);
+  if (request_.max_drop) {
+    if (request_.evaluation.path.empty()) throw UsageError("E2015", "--max-drop needs labelled data", {.help = "give --data DATA"});
+    parse_drop(*request_.max_drop, request_.metric.empty() ? "top1" : request_.metric);
+  }
+  if (request_.max_size) parse_size(*request_.max_size);
+}
+
+void Job::read() {
+  model_ = read_model(request_.model, request_.read);
+  graph_ = model_.graph;
+  infer_shapes(graph_);
+  original_ = graph_;
+  require_matches(graph_, request_.keep, "--keep");
+  require_matches(graph_, request_.only, "--only");
+  if (!request_.calibration.path.empty()) calibration_ = load_dataset(graph_, request_.calibration, request_, false);
+  if (!request_.evaluation.path.empty()) evaluation_ = load_dataset(graph_, request_.evaluation, request_, true);
+}
+
+void Job::compress() {
+  if (request_.opset > 0) {
+    if (request_.opset < graph_.opset()) throw UsageError("E2016", cat("--opset ", request_.opset, " is older than the model's ", graph_.opset()));
+    raise_opset(graph_, request_.opset);
+    infer_shapes(graph_);
+  }
+  const RunInputs inputs{.calibration = calibration_ ? &*calibration_ : nullptr,
+                         .keep = request_.keep,
+                         .only = request_.only,
+                         .seed = request_.seed,
+                         .dump_directory = request_.dump_directory,
+                         .stop_after = request_.stop_after,
+                         .skip = request_.skip};
+  pass_reports_ = niwaki::run(passes_, graph_, inputs, progress_);
+}
+
+void Job::write_and_verify() {
+  using External = WriteOptions::ExternalData;
+  const std::map<std::string, External> kinds = {{"auto", External::automatic}, {"always", External::always}, {"never", External::never}};
+  staged_.emplace(graph_, request_.output, WriteOptions{.external_data = kinds.at(request_.external_data)});
+  const bool needs_runtime = request_.verify == "onnxruntime";
+  if (needs_runtime && !has_runtime()) throw EnvironmentError("E4006", cat("ONNX Runtime is not available: ", worker_ ? worker_->reason() : "not started"));
+  const Dataset* samples = calibration_ ? &*calibration_ : evaluation_ ? &*evaluation_ : nullptr;
+  report_["verification"] = verify_written(staged_->path(), model_.path, graph_, samples, has_runtime() ? worker_.get() : nullptr, request_.threads);
+  if (!has_runtime() && request_.verify != "builtin" && worker_) {
+    report_["messages"].push_back({{"code", "W3402"}, {"text", cat("not verified on ONNX Runtime: ", worker_->reason())}});
+  }
+}
+
+Json Job::quality_entry(const Comparison& comparison) const {
+  Json entry = to_json(comparison);
+  entry["role"] = "confirm";
+  return entry;
+}
+
+void Job::judge_quality() {
+  const EvaluateOptions options{.metric = request_.metric, .output = request_.output_name};
+  if (has_runtime()) {
+    const SessionId before = worker_->load(model_.path, {.threads = request_.threads});
+    const SessionId after = worker_->load(staged_->path(), {.threads = request_.threads});
+    report_["quality"].push_back(quality_entry(evaluate_pair(runtime_runner(*worker_, before, original_), runtime_runner(*worker_, after, original_),
+                                                             original_, *evaluation_, options, progress_, request_.seed)));
+    worker_->unload(before);
+    worker_->unload(after);
+    return;
+  }
+  const Executor before(original_), after(graph_);
+  report_["quality"].push_back(quality_entry(
+      evaluate_pair(builtin_runner(before), builtin_runner(after), original_, *evaluation_, options, progress_, request_.seed)));
+}
+
+NamedTensors Job::first_inputs() const {
+  NamedTensors inputs;
+  const Dataset& data = evaluation_ ? *evaluation_ : *calibration_;
+  const Dataset::Batch batch = data.head(1).batch(0);
+  size_t next = 0;
+  for (const ValueId id : original_.main().inputs) {
+    if (!original_.constant(id)) inputs[original_.value(id).name] = batch.inputs[next++].tensor;
+  }
+  return inputs;
+}
+
+void Job::measure() {
+  const NamedTensors inputs = first_inputs();
+  const WorkerOptions worker{.program = request_.program, .stopped = [] { return Progress::stop_requested().load(); }};
+  const Latency latency = measure_latency(model_.path, staged_->path(), inputs,
+                                          {.seconds_per_side = 0.4, .warm_up_seconds = 0.2, .max_seconds = 30, .threads = request_.threads, .worker = worker});
+  const auto times = [](const LatencySummary& one) {
+    return Json{{"min", one.min}, {"p50", one.p50}, {"p95", one.p95}, {"mean", one.mean}, {"sd", one.sd}};
+  };
+  report_["latency"] = {{"runtime", latency.runtime}, {"version", latency.version}, {"threads", latency.threads},     {"batch", 1},
+                        {"rounds", latency.rounds},   {"pairs", latency.pairs},     {"before_ms", times(latency.before)}, {"after_ms", times(latency.after)},
+                        {"ratio", latency.ratio},     {"ci95", latency.ci95}};
+  if (latency.is_unsteady()) report_["messages"].push_back({{"code", "W3403"}, {"text", "the machine was busy while latency was measured; the interval is wide"}});
+  report_["memory"] = {{"peak_before", measure_peak_memory(model_.path, inputs, request_.threads, worker).peak_bytes},
+                       {"peak_after", measure_peak_memory(staged_->path(), inputs, request_.threads, worker).peak_bytes}};
+}
+
+/// One row per node that a pass looked at; the last word on a node counts.
+void Job::describe_nodes() {
+  std::map<std::string, Json> rows;
+  std::vector<std::string> order;
+  for (const PassReport& pass : pass_reports_) {
+    if (only_cleans_up(pass.pass)) continue;
+    for (const NodeReport& node : pass.nodes) {
+      Json& row = rows[node.node];
+      if (row.is_null()) {
+        order.push_back(node.node);
+        row = {{"name", node.node}};
+      }
+      const bool is_changed = node.outcome == Outcome::changed;
+      if (is_changed) {
+        row["outcome"] = "changed";
+        row.erase("reason");
+        row.update(node.metrics);
+        row["pass"] = pass.pass;
+      } else if (!row.contains("outcome")) {
+        row["outcome"] = "skipped";
+        row["reason"] = node.reason;
+        if (!node.code.empty()) row["code"] = node.code;
+      } else if (row["outcome"] == "skipped") {
+        row["reason"] = node.reason;
+      }
+    }
+  }
+  std::map<std::string, std::string> ops;
+  for (const NodeId id : original_.all_nodes()) ops.emplace(original_.label(id), original_.node(id).op);
+  report_["nodes"] = Json::array();
+  for (const std::string& name : order) {
+    Json row = rows[name];
+    if (ops.contains(name)) row["op"] = ops[name];
+    report_["nodes"].push_back(std::move(row));
+  }
+}
+
+Json side(const Graph& graph, int64_t file_bytes) {
+  const Footprint footprint = measure_footprint(graph);
+  Json inputs = Json::array(), outputs = Json::array();
+  const auto describe = [&](ValueId id) {
+    Json dims = Json::array();
+    if (graph.value(id).shape) {
+      for (const Dim& dim : *graph.value(id).shape) {
+        if (const auto* size = std::get_if<int64_t>(&dim)) dims.push_back(*size);
+        else if (const auto* name = std::get_if<std::string>(&dim)) dims.push_back(*name);
+        else dims.push_back(nullptr);
+      }
+    }
+    return Json{{"name", graph.value(id).name}, {"dtype", name_of(graph.value(id).dtype)}, {"shape", dims}};
+  };
+  for (const ValueId id : graph.main().inputs) {
+    if (!graph.constant(id)) inputs.push_back(describe(id));
+  }
+  for (const ValueId id : graph.main().outputs) outputs.push_back(describe(id));
+  return {{"file_bytes", file_bytes}, {"bytes", to_json(footprint)},
+          {"weights", footprint.num_weights}, {"bits_per_weight", footprint.num_weights ? 8.0 * static_cast<double>(file_bytes) / static_cast<double>(footprint.num_weights) : 0.0},
+          {"opset", graph.opset()}, {"inputs", inputs}, {"outputs", outputs}};
+}
+
+void Job::finish() {
+  const Written& written = staged_->written();
+  report_["schema_version"] = 1;
+  report_["tool"] = {{"name", "niwaki"}, {"version", NIWAKI_VERSION}};
+  report_["command"] = request_.command_line;
+  report_["before"] = side(original_, model_.file_bytes);
+  report_["after"] = side(graph_, written.file_bytes);
+  report_["after"]["weights"] = report_["after"]["weights"];
+  report_["files"] = Json::array({{{"role", "model"}, {"name", name_of_file(model_.path)}, {"bytes", model_.file_bytes}, {"sha256", model_.sha256}, {"format", model_.format}},
+                                  {{"role", "output"}, {"name", name_of_file(written.path)}, {"bytes", written.file_bytes}, {"sha256", written.sha256}, {"format", "onnx"}}});
+  if (!written.data_path.empty()) report_["files"].push_back({{"role", "external_data"}, {"name", name_of_file(written.data_path)}});
+  describe_nodes();
+  report_["passes"] = Json::array();
+  report_["changes"] = Json::array();
+  Json steps = Json::array();
+  for (const PassReport& pass : pass_reports_) {
+    report_["passes"].push_back({{"name", pass.pass}, {"seconds", pass.seconds}, {"bytes_before", pass.bytes_before}, {"bytes_after", pass.bytes_after}, {"changed", pass.changed}});
+    for (const auto& [what, why] : pass.changes) report_["changes"].push_back({{"what", what}, {"why", why}, {"pass", pass.pass}});
+    for (const std::string& note : pass.notes) report_["messages"].push_back({{"code", note.substr(0, note.find(':'))}, {"text", note.substr(std::min(note.size(), note.find(':') + 2))}});
+  }
+  for (const Pass& pass : passes_) steps.push_back({{pass.name, pass.options}});
+  report_["recipe"] = {{"version", 1}, {"target", request_.target}, {"steps", steps}, {"seed", request_.seed}};
+  for (const std::string& note : model_.notes) report_["messages"].push_back({{"code", note.substr(0, note.find(':'))}, {"text", note.substr(std::min(note.size(), note.find(':') + 2))}});
+}
+
+JobResult Job::run() {
+  set_num_threads(request_.threads);
+  report_["messages"] = Json::array();
+  report_["quality"] = Json::array();
+  report_["not_done"] = Json::array();
+  refuse_early();
+  passes_ = make_passes(request_);
+  if (request_.verify != "builtin" && !request_.dry_run) {
+    worker_ = std::make_unique<RuntimeWorker>(WorkerOptions{.program = request_.program, .stopped = [] { return Progress::stop_requested().load(); }});
+  }
+  num_stages_ = 3 + !request_.evaluation.path.empty() + wants_latency();
+  stage("check", [&] { read(); });
+  if (events_.planned) {
+    events_.planned({{"model", side(original_, model_.file_bytes)}, {"name", name_of_file(model_.path)},
+                     {"samples", calibration_ ? calibration_->num_samples() : 0}, {"passes", passes_.size()}});
+  }
+  if (request_.dry_run) return {report_, 0};
+  stage("compress", [&] { compress(); });
+  stage("verify", [&] { write_and_verify(); });
+  if (evaluation_) stage("evaluate", [&] { judge_quality(); });
+  const bool can_measure = wants_latency() && (evaluation_ || calibration_) && has_runtime();
+  if (can_measure) stage("measure", [&] { measure(); });
+  finish();
+  GateLimits limits{.max_drop = request_.max_drop, .allow_growth = request_.allow_growth || !request_.must_shrink, .accept_inconclusive = request_.accept_inconclusive};
+  if (request_.max_size) limits.max_bytes = parse_size(*request_.max_size);
+  if (request_.max_latency_ratio) limits.max_latency_ratio = parse_share(*request_.max_latency_ratio);
+  report_["run"] = {{"seconds", std::chrono::duration<double>(Clock::now() - begin_).count()}, {"threads", num_threads()}};
+  const int exit_code = apply_gates(report_, limits);
+  staged_->commit();
+  report_["content_hash"] = content_hash(report_);
+  if (request_.write_report) write_reports(report_, report_directory(request_), request_.report_formats);
+  return {std::move(report_), exit_code};
+}
+
+}  // namespace
+
+Dataset load_dataset(const Graph& graph, const DataRequest& data, const JobRequest& request, bool want_labels) {
+  return Dataset(graph, open_samples(data.path, request.read.limits),
+                 {.samples = data.samples, .batch = request.batch, .seed = request.seed, .fixed = request.fixed_inputs, .want_labels = want_labels},
+                 name_of_file(data.path));
+}
+
+JobResult run_job(const JobRequest& request, const JobEvents& events) { return Job(request, events).run(); }
+
+}  // namespace niwaki
