@@ -83,7 +83,13 @@ RunValues leaky_relu(const OpCall& call) {
 RunValues mish(const OpCall& call) { return one(at::mish(call.tensor(0))); }
 
 RunValues p_relu(const OpCall& call) {
-  const Tensor x = widened(call.tensor(0)), slope = widened(call.tensor(1));
+  const Tensor x = widened(call.tensor(0));
+  Tensor slope = widened(call.tensor(1));
+  if (call.opset < 7 && slope.numel() > 1 && x.dim() > 1) {      // one slope per channel; broadcasting came later
+    std::vector<int64_t> sizes(static_cast<size_t>(x.dim()), 1);
+    sizes[1] = slope.numel();
+    slope = slope.reshape(sizes);
+  }
   return one(at::where(x >= 0, x, x * slope).to(call.tensor(0).scalar_type()));
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <numbers>
+#include <random>
 
 namespace niwaki {
 namespace {
@@ -125,7 +126,15 @@ RunValues dropout(const OpCall& call) {
   const auto options = at::TensorOptions(mask_type).device(call.tensor(0).device());
   if (!is_training || ratio == 0) return {x, at::ones(call.tensor(0).sizes(), options)};
   if (!(ratio > 0 && ratio < 1)) refuse(call, cat("ratio ", ratio, " is outside [0, 1)"));
-  const Tensor kept = (at::rand(x.tensor.sizes(), generator_of(call), at::TensorOptions(at::kDouble)) >= ratio).to(x.tensor.device());
+  check_sizes(call, x.tensor.sizes());
+  // the generator and the 53-bit numbers of the ONNX reference, so that its masks come out
+  std::mt19937 generator(static_cast<uint32_t>(call.attribute("seed", 0)));
+  Tensor kept = at::empty(x.tensor.sizes(), at::kBool);
+  for (int64_t i = 0; i < kept.numel(); ++i) {
+    const uint32_t high = generator() >> 5, low = generator() >> 6;
+    kept.mutable_data_ptr<bool>()[i] = (high * 67108864.0 + low) / 9007199254740992.0 >= ratio;
+  }
+  kept = kept.to(x.tensor.device());
   return {{x.tensor * kept / (1 - ratio), x.dtype}, kept.to(mask_type)};
 }
 
@@ -153,10 +162,11 @@ RunValues dft(const OpCall& call) {
   const int64_t given = call.opset >= 20 ? (call.has(2) ? int_input(call, 2) : -2) : call.attribute("axis", 1);
   const int64_t axis = front_axis(call, given, x.dim());
   if (axis == x.dim() - 1) refuse(call, "the axis is that of real and imaginary parts");
-  const int64_t length = call.has(1) ? int_input(call, 1) : x.size(axis);
+  const bool is_inverse = call.attribute("inverse", 0) != 0, is_onesided = call.attribute("onesided", 0) != 0;
+  const int64_t own = is_inverse && is_onesided ? 2 * (x.size(axis) - 1) : x.size(axis);
+  const int64_t length = call.has(1) ? int_input(call, 1) : own;
   check_sizes(call, {length});
   const Tensor signal = joined(call, x);
-  const bool is_inverse = call.attribute("inverse", 0) != 0, is_onesided = call.attribute("onesided", 0) != 0;
   if (is_inverse && is_onesided) return {at::fft_irfft(signal, length, axis).unsqueeze(-1)};
   if (is_onesided && signal.is_complex()) refuse(call, "onesided needs a real signal");
   const Tensor y = is_inverse ? at::fft_ifft(signal, length, axis)

@@ -331,7 +331,9 @@ RunValues space_to_depth(const OpCall& call) {
   const int64_t block = block_size(call, numbers);
   const int64_t n = numbers.size(0), c = numbers.size(1), h = numbers.size(2), w = numbers.size(3);
   if (h % block != 0 || w % block != 0) refuse(call, cat("sizes ", shape_text(numbers.sizes()), " are no multiple of ", block));
-  const Tensor moved = numbers.reshape({n, c, h / block, block, w / block, block}).permute({0, 3, 5, 1, 2, 4});
+  const Tensor split = numbers.reshape({n, c, h / block, block, w / block, block});
+  const Tensor moved = string_attribute(call.node, "mode", "DCR") == "CRD" ? split.permute({0, 1, 3, 5, 2, 4})
+                                                                          : split.permute({0, 3, 5, 1, 2, 4});
   return {restored(x, moved.reshape({n, c * block * block, h / block, w / block}))};
 }
 
