@@ -16,7 +16,7 @@ namespace niwaki::zip_bytes {
 
 inline std::string little(uint64_t value, int width) {
   std::string text;
-  for (int i = 0; i < width; ++i) text += static_cast<char>(value >> (8 * i));
+  for (int i = 0; i < width; ++i) text += static_cast<char>(i < 8 ? value >> (8 * i) : 0);
   return text;
 }
 
