@@ -1,0 +1,27 @@
+#include "passes/all_passes.h"
+
+#include "passes/cleanup/eliminate_dead_nodes.h"
+#include "passes/cleanup/eliminate_identity.h"
+#include "passes/cleanup/fold_batch_norm.h"
+#include "passes/cleanup/fold_constants.h"
+
+namespace niwaki {
+namespace {
+
+PassTable sorted_passes() {
+  PassTable table;
+  table.add("eliminate_dead_nodes", "remove nodes and constants that nobody reads", eliminate_dead_nodes);
+  table.add("eliminate_identity", "remove nodes that change nothing", eliminate_identity);
+  table.add("fold_batch_norm", "fold BatchNormalization into the linear node beside it", fold_batch_norm);
+  table.add("fold_constants", "compute what depends on constants alone", fold_constants);
+  return table;
+}
+
+}  // namespace
+
+const PassTable& all_passes() {
+  static const PassTable table = sorted_passes();
+  return table;
+}
+
+}  // namespace niwaki
