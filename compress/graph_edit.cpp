@@ -7,6 +7,15 @@ namespace niwaki {
 namespace {
 
 constexpr int64_t kInitializersAreNoInputs = 4;   // IR version
+constexpr size_t kHabit = 8, kHabitShare = 4;     // listed inputs, and one of how many initializers, that show a habit
+
+/// True if the exporter listed its initializers as inputs by habit, as all did before IR version 4: nobody sets them.
+bool lists_initializers(const Graph& graph) {
+  if (graph.header().ir_version < kInitializersAreNoInputs) return true;
+  size_t listed = 0;
+  for (const ValueId id : graph.main().inputs) listed += graph.constant(id) ? 1 : 0;
+  return listed >= kHabit && listed * kHabitShare >= graph.main().constants.size();
+}
 
 bool contains(const std::vector<ValueId>& list, ValueId id) { return std::find(list.begin(), list.end(), id) != list.end(); }
 
@@ -30,7 +39,7 @@ void rename_through(Graph& graph, NodeId node, ValueId input, ValueId output) {
 const Constant* fixed_constant(const Graph& graph, ValueId id) {
   const Constant* constant = id == ValueId::absent ? nullptr : graph.constant(id);
   if (constant == nullptr) return nullptr;
-  const bool is_default_only = graph.header().ir_version >= kInitializersAreNoInputs && graph.is_main_input(id);
+  const bool is_default_only = graph.is_main_input(id) && !lists_initializers(graph);
   return is_default_only ? nullptr : constant;
 }
 
@@ -64,14 +73,14 @@ bool is_interface(const Graph& graph, ValueId id) {
 
 ValueId new_constant(Graph& graph, const std::string& name, Constant constant) {
   const ValueId id = graph.add_constant(name, std::move(constant));
-  if (graph.header().ir_version < kInitializersAreNoInputs) graph.edit_main().inputs.push_back(id);
+  if (lists_initializers(graph)) graph.edit_main().inputs.push_back(id);
   return id;
 }
 
 void become_constant(Graph& graph, ValueId id, Constant constant) {
   graph.set_constant(id, std::move(constant));
   graph.edit_main().constants.push_back(id);
-  if (graph.header().ir_version < kInitializersAreNoInputs) graph.edit_main().inputs.push_back(id);
+  if (lists_initializers(graph)) graph.edit_main().inputs.push_back(id);
 }
 
 ValueId replace_constant_input(Graph& graph, NodeId node, size_t index, Constant constant, const std::string& name) {

@@ -108,7 +108,7 @@ Json options_json(const O& options) {
   Json json = Json::object();
   std::apply(
       [&](const auto&... each) {
-        const auto put = [&](const auto& one) {
+        [[maybe_unused]] const auto put = [&](const auto& one) {
           const auto& value = options.*one.member;
           if constexpr (requires { value.has_value(); }) {
             if (value) json[one.name] = detail::write(*value);
@@ -129,7 +129,7 @@ O parse_options(const Json& json) {
   std::vector<std::string> known;
   std::apply(
       [&](const auto&... each) {
-        const auto take = [&](const auto& one) {
+        [[maybe_unused]] const auto take = [&](const auto& one) {
           known.push_back(one.name);
           if (!json.contains(one.name)) return;
           using T = std::remove_reference_t<decltype(options.*one.member)>;
@@ -160,7 +160,7 @@ std::vector<OptionText> options_text() {
   std::vector<OptionText> texts;
   std::apply(
       [&](const auto&... each) {
-        const auto put = [&](const auto& one) {
+        [[maybe_unused]] const auto put = [&](const auto& one) {
           using T = std::remove_reference_t<decltype(std::declval<O&>().*one.member)>;
           texts.push_back({one.name, detail::type_text<T>(), one.help, defaults.contains(one.name) ? defaults[one.name].dump() : ""});
         };

@@ -13,7 +13,7 @@ struct EliminateDeadNodesOptions {
 /// Removes nodes and initializers, of all bodies, that no output depends on.
 ///   before   y = Relu(x)   z = Exp(x)   output y
 ///   after    y = Relu(x)                output y
-/// Inputs and outputs of the model stay; before IR version 4 an unused initializer goes with its input.
+/// Inputs and outputs of the model stay; where initializers are inputs by habit, both go.
 void eliminate_dead_nodes(Graph& graph, const EliminateDeadNodesOptions& options, PassContext& context);
 
 }  // namespace niwaki
