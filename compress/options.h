@@ -134,7 +134,7 @@ O parse_options(const Json& json) {
           if (!json.contains(one.name)) return;
           using T = std::remove_reference_t<decltype(options.*one.member)>;
           using U = typename detail::Unwrapped<T>::type;
-          const U value = detail::read<T>(json[one.name], one.name);
+          const U value = detail::read<U>(json[one.name], one.name);
           if constexpr (std::is_arithmetic_v<U> && !std::is_same_v<U, bool>) {
             if (static_cast<double>(value) < one.low || static_cast<double>(value) > one.high) {
               throw UsageError("E2008", cat("option '", one.name, "' is ", value, "; needed ", one.low, " to ", one.high));

@@ -55,6 +55,8 @@ std::string text_of(const Attribute& attribute) {
   return text;
 }
 
+}  // namespace
+
 std::string base36(uint64_t number) {
   std::string text;
   do {
@@ -63,8 +65,6 @@ std::string base36(uint64_t number) {
   } while (number > 0);
   return text;
 }
-
-}  // namespace
 
 StoredForm::Term StoredForm::constant(Constant constant) {
   terms_.emplace_back(std::move(constant));

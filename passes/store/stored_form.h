@@ -40,6 +40,9 @@ class StoredForm {
 /// What the form expands to, by the executor's operators.
 Constant expanded(const Graph& graph, const StoredForm& form);
 
+/// "0" .. "z", "10", ...: the shortest names.
+std::string base36(uint64_t number);
+
 /// Bytes of an initializer in the file.
 int64_t initializer_bytes(const Constant& constant, size_t name_length);
 
