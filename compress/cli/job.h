@@ -1,0 +1,86 @@
+#pragma once
+
+#include "compress/dataset.h"
+#include "compress/options.h"
+#include "compress/pass.h"
+#include "formats/format.h"
+
+#include <functional>
+#include <map>
+#include <optional>
+
+namespace niwaki {
+
+/// Samples as the user names them.
+struct DataRequest {
+  std::string path;                          // "": none
+  int64_t samples = 0;                       // 0: all
+};
+
+/// A pass or verb with its options, as in a recipe.
+struct Step {
+  std::string name;
+  Json options = Json::object();
+};
+
+/// Everything that a verb which writes a model is asked for (ux.md section 1), whichever way it was asked.
+struct JobRequest {
+  std::string program;                       // argv[0]
+  std::string command_line;                  // without absolute paths; for the report
+  std::string model, output;
+  std::vector<Step> steps;                   // passes of `niwaki passes`, in order; verbs are expanded before
+  bool clean = true;                         // exact clean-up first
+  bool encode = true;                        // lossless encoding last
+  bool short_names = false;                  // --names short
+  DataRequest calibration{.samples = 512}, evaluation;
+  int64_t batch = 32;
+  std::map<std::string, std::string> fixed_inputs;
+  std::string metric, output_name;
+  std::vector<std::string> keep, only;
+  std::optional<std::string> max_drop, max_size, max_latency_ratio;
+  bool require_gain = false, allow_growth = false, must_shrink = true, accept_inconclusive = false;
+  std::string verify = "auto";               // auto, onnxruntime, builtin
+  std::string latency = "auto";              // auto, on, off
+  std::string external_data = "auto";        // auto, always, never
+  int64_t opset = 0;                         // 0: keep
+  std::string report_directory;              // "": `<output stem>.report`
+  std::vector<std::string> report_formats = {"html", "json", "md", "junit"};
+  bool write_report = true;
+  bool force = false, make_directories = false, dry_run = false;
+  int threads = 0;
+  uint64_t seed = 0;
+  std::string target = "onnxruntime-cpu";
+  std::string dump_directory, stop_after;
+  std::vector<std::string> skip;
+  ReadOptions read;
+};
+
+struct JobResult {
+  Json report;                               // as report.json
+  int exit_code = 0;                         // 0, or 1 where a gate was missed
+};
+
+/// What a run says while it works: a stage begins ("calibrate"), advances, ends with its seconds.
+struct JobEvents {
+  std::function<void(const Json& facts)> planned;   // {model, plan, needs}: what is about to be done
+  std::function<void(int index, int count, const std::string& stage)> stage_begins;
+  std::function<void(int index, int count, const std::string& stage, double seconds)> stage_ends;
+  Progress::Show progress;
+};
+
+/// Reads, compresses, writes beside the target, verifies, measures, judges, reports; the output takes its name last.
+/// On an error no output is left. Throws Interrupted when the user stopped it.
+JobResult run_job(const JobRequest& request, const JobEvents& events = {});
+
+/// The passes that make up a verb's request: `quantize` with its options (mode, bits, granularity, ...) and whether there is
+/// calibration data. `notes` gets what was decided, e.g. that `auto` became `storage`. E2003 and E2005 on bad options.
+std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool has_calibration, Strings* notes = nullptr);
+
+/// Options of the verb quantize, for --help, recipes and Python: bits, mode, granularity, block_size, symmetric,
+/// range_estimator, percentile, rounding, mixed.
+std::vector<OptionText> quantize_options();
+
+/// The samples of a request, fitted to a graph.
+Dataset load_dataset(const Graph& graph, const DataRequest& data, const JobRequest& request, bool want_labels);
+
+}  // namespace niwaki
