@@ -4,6 +4,7 @@
 #include "passes/cleanup/eliminate_identity.h"
 #include "passes/cleanup/fold_batch_norm.h"
 #include "passes/cleanup/fold_constants.h"
+#include "passes/quantize/quantize_static.h"
 
 namespace niwaki {
 namespace {
@@ -14,6 +15,7 @@ PassTable sorted_passes() {
   table.add("eliminate_identity", "remove nodes that change nothing", eliminate_identity);
   table.add("fold_batch_norm", "fold BatchNormalization into the linear node beside it", fold_batch_norm);
   table.add("fold_constants", "compute what depends on constants alone", fold_constants);
+  table.add("quantize_static", "give nodes integer kernels where they pay", quantize_static);
   return table;
 }
 
