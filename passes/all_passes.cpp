@@ -5,6 +5,9 @@
 #include "passes/cleanup/fold_batch_norm.h"
 #include "passes/cleanup/fold_constants.h"
 #include "passes/quantize/quantize_static.h"
+#include "passes/store/encode_constants.h"
+#include "passes/store/shorten_names.h"
+#include "passes/store/store_weights.h"
 
 namespace niwaki {
 namespace {
@@ -13,9 +16,12 @@ PassTable sorted_passes() {
   PassTable table;
   table.add("eliminate_dead_nodes", "remove nodes and constants that nobody reads", eliminate_dead_nodes);
   table.add("eliminate_identity", "remove nodes that change nothing", eliminate_identity);
+  table.add("encode_constants", "store constants in forms that expand to the same bits", encode_constants);
   table.add("fold_batch_norm", "fold BatchNormalization into the linear node beside it", fold_batch_norm);
   table.add("fold_constants", "compute what depends on constants alone", fold_constants);
   table.add("quantize_static", "give nodes integer kernels where they pay", quantize_static);
+  table.add("shorten_names", "rename inner values to short counters, drop node names", shorten_names);
+  table.add("store_weights", "store weights as integers that are floats again once loaded", store_weights);
   return table;
 }
 

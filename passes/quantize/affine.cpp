@@ -3,6 +3,7 @@
 #include "compress/error.h"
 #include "compress/parallel.h"
 
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
 
@@ -54,6 +55,27 @@ float best_scale(const float* x, int64_t n, int64_t least, int64_t most, int ste
     best = scale;
   }
   return best;
+}
+
+/// Moves codes of one row until the errors, in codes, sum to at most a half.
+void balance_row(const float* x, float scale, int64_t n, float least, float most, float* codes) {
+  std::vector<float> error(static_cast<size_t>(n));
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const float exact = x[i] / scale;
+    codes[i] = std::min(std::max(std::nearbyint(exact), least), most);
+    error[static_cast<size_t>(i)] = exact - codes[i];
+    sum += error[static_cast<size_t>(i)];
+  }
+  const float step = sum > 0 ? 1.0f : -1.0f;
+  std::vector<int64_t> order;
+  for (int64_t i = 0; i < n; ++i) {
+    const float moved = codes[i] + step;
+    if (error[static_cast<size_t>(i)] * step > 0 && x[i] != 0 && moved >= least && moved <= most) order.push_back(i);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return error[static_cast<size_t>(a)] * step > error[static_cast<size_t>(b)] * step; });
+  const auto moves = std::min(static_cast<size_t>(std::nearbyint(std::fabs(sum))), order.size());
+  for (size_t i = 0; i < moves; ++i) codes[order[i]] += step;
 }
 
 }  // namespace
@@ -121,6 +143,20 @@ Tensor least_squares_scale(const Tensor& rows, int64_t least, int64_t most, int 
     for (int64_t i = part * chunk; i < std::min(groups, (part + 1) * chunk); ++i) out[i] = best_scale(x + i * n, n, least, most, steps);
   });
   return scales;
+}
+
+Tensor balanced_codes(const Tensor& rows, const Tensor& scale, int64_t least, int64_t most) {
+  const Tensor numbers = rows.to(at::kFloat).contiguous(), scales = scale.to(at::kFloat).contiguous();
+  const int64_t groups = numbers.size(0), n = numbers.size(1), chunk = 64;
+  Tensor codes = at::empty({groups, n}, at::kFloat);
+  const float *x = numbers.const_data_ptr<float>(), *s = scales.const_data_ptr<float>();
+  float* out = codes.mutable_data_ptr<float>();
+  parallel_for((groups + chunk - 1) / chunk, [&](int64_t part) {
+    for (int64_t i = part * chunk; i < std::min(groups, (part + 1) * chunk); ++i) {
+      balance_row(x + i * n, s[i], n, static_cast<float>(least), static_cast<float>(most), out + i * n);
+    }
+  });
+  return codes;
 }
 
 double sqnr_db(const Tensor& x, const Tensor& y) {

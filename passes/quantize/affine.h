@@ -39,6 +39,11 @@ Tensor dequantize(const Tensor& q, const Affine& affine, int64_t axis = 0, int64
 /// [least, most]: the full range and `steps` - 1 smaller ones, one hundredth apart, are tried.
 Tensor least_squares_scale(const Tensor& rows, int64_t least, int64_t most, int steps);
 
+/// Codes [groups, n] of float32 rows [groups, n] at these scales [groups], in [least, most]: the nearest ones, except that
+/// the fewest needed move to the other neighbour so that the errors of a row sum to at most half a code. Inputs that
+/// share a sign then meet no systematic error (SQuant, arXiv 2202.07471). Zeros stay zero.
+Tensor balanced_codes(const Tensor& rows, const Tensor& scale, int64_t least, int64_t most);
+
 /// 10 log10(sum x^2 / sum (x - y)^2); 200 where there is no error.
 double sqnr_db(const Tensor& x, const Tensor& y);
 

@@ -108,10 +108,13 @@ Quantized quantize_weight(const Tensor& weight, const Layout& layout, int bits, 
   for (int64_t axis = 0; axis < x.dim(); ++axis) {
     if (std::find(layout.scaled.begin(), layout.scaled.end(), axis) == layout.scaled.end()) order.push_back(axis);
   }
-  const Tensor rows = x.permute(order).reshape({product(scale_sizes), -1});
-  Tensor scale = least_squares_scale(rows, least, most, bits == 8 ? kSteps8 : kSteps4).reshape(scale_sizes);
+  const Tensor ordered = x.permute(order), rows = ordered.reshape({product(scale_sizes), -1});
+  Tensor scale = least_squares_scale(rows, least, most, bits == 8 ? kSteps8 : kSteps4);
   if (half_scale) scale = scale.to(at::kHalf).to(at::kFloat);
-  return {at::round(x / scale).clamp(least, most).to(at::kChar).contiguous(), scale};
+  std::vector<int64_t> back(order.size());
+  for (size_t i = 0; i < order.size(); ++i) back[static_cast<size_t>(order[i])] = static_cast<int64_t>(i);
+  const Tensor codes = balanced_codes(rows, scale, least, most).reshape(ordered.sizes()).permute(back);
+  return {codes.to(at::kChar).contiguous(), scale.reshape(scale_sizes)};
 }
 
 bool fits_half(const Tensor& scale) { return scale.min().item<double>() >= kLeastHalf && scale.max().item<double>() <= kMostHalf; }

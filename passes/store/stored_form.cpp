@@ -1,6 +1,7 @@
 #include "passes/store/stored_form.h"
 
 #include "compress/error.h"
+#include "compress/graph_edit.h"
 #include "compress/ops/op_arguments.h"
 #include "compress/ops/op_table.h"
 
@@ -9,6 +10,7 @@
 namespace niwaki {
 namespace {
 
+constexpr int64_t kInitializersAreNoInputs = 4;   // IR version
 constexpr int64_t kShareable = 4096;         // bytes: tables and shapes; weights are compared by others
 
 int64_t varint(uint64_t number) {
@@ -213,13 +215,15 @@ void ConstantStore::replace(ValueId id, const StoredForm& form) {
 }
 
 bool release_constant_inputs(Graph& graph, PassReport& report) {
-  if (graph.header().ir_version >= 4) return false;
+  std::set<ValueId> fixed;                   // asked before any input goes: the answer depends on how many are listed
+  for (const ValueId id : graph.main().inputs) {
+    if (fixed_constant(graph, id) != nullptr) fixed.insert(id);
+  }
+  if (fixed.empty()) return false;
   auto& inputs = graph.edit_main().inputs;
-  const auto released = std::remove_if(inputs.begin(), inputs.end(), [&](ValueId id) { return graph.constant(id) != nullptr; });
-  if (released == inputs.end()) return false;
-  report.changes.emplace_back(cat(inputs.end() - released, " graph inputs"), "constants that IR version 3 lists as inputs are plain initializers of IR version 4");
-  inputs.erase(released, inputs.end());
-  graph.header().ir_version = 4;
+  inputs.erase(std::remove_if(inputs.begin(), inputs.end(), [&](ValueId id) { return fixed.contains(id); }), inputs.end());
+  graph.header().ir_version = std::max(graph.header().ir_version, kInitializersAreNoInputs);
+  report.changes.emplace_back("graph inputs", cat(fixed.size(), " that only list initializers are no longer inputs (IR version ", graph.header().ir_version, ")"));
   graph.touch();
   return true;
 }

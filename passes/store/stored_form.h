@@ -77,8 +77,8 @@ class ConstantStore {
   std::map<Home, std::map<std::string, ValueId>> known_;   // terms already written
 };
 
-/// Inputs that are initializers too are constants before IR version 4, which lists them for form's sake: takes them out
-/// of the inputs, raises the IR version to 4 and lists it in `report`. True when something was done.
+/// Inputs that are initializers too, listed by an exporter's habit as IR version 3 wanted it: takes them out of the
+/// inputs, raises the IR version to 4 and lists it in `report`. True when something was done.
 bool release_constant_inputs(Graph& graph, PassReport& report);
 /// Types of inner values are text that readers infer again: drops those of ai.onnx nodes and lists it in `report`.
 void drop_described_types(Graph& graph, PassReport& report);
