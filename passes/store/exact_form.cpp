@@ -65,7 +65,8 @@ void add_mask(std::vector<StoredForm>& forms, const Graph& graph, const Constant
   const int64_t rows = constant.sizes[rank - 2], columns = constant.sizes[rank - 1];
   if (rows * columns != bits.numel() || columns < 2 || rows < 2) return;
   const Tensor grid = bits.reshape({rows, columns}), lower = grid[rows - 1][0], upper = grid[0][columns - 1];
-  const int64_t k = grid[0].eq(lower).sum().item<int64_t>() - 1;
+  const auto lowers = [&](int64_t row) { return grid[row].eq(lower).sum().item<int64_t>(); };
+  const int64_t k = lowers(0) > 0 ? lowers(0) - 1 : lowers(rows - 1) - rows;
   const Tensor row = at::arange(rows).unsqueeze(1), column = at::arange(columns);
   if (!at::where(column > row + k, upper, lower).eq(grid).all().item<bool>()) return;
   StoredForm form;

@@ -41,7 +41,7 @@ TEST(ExactForm, FindsCausalMasks) {
 }
 
 TEST(ExactForm, NarrowsOnlyWhatIsExact) {
-  EXPECT_TRUE(exact_operators(at::arange(-100, 100).to(at::kFloat).square().neg() / 4096).contains("Cast"));   // float16
+  EXPECT_TRUE(exact_operators(at::arange(-100, 100).to(at::kFloat) / 64).contains("Cast"));   // float16
   EXPECT_TRUE(exact_operators(at::randint(0, 200, {64}, at::kLong)).contains("Cast"));
   EXPECT_FALSE(exact_operators(random_tensor({64}, 2)).contains("Cast"));
   EXPECT_FALSE(exact_operators(at::randint(100000, 90000000000, {64}, at::kLong)).contains("Cast"));

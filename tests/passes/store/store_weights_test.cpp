@@ -33,7 +33,7 @@ TEST(StoreWeights, LeavesAlone) {
   const ValueId x = b.input("x", {2, 64});
   const ValueId infinite = b.constant("infinite", at::full({64, 64}, std::numeric_limits<float>::infinity()));
   const ValueId wide = b.constant("wide", at::ones({64, 64}, at::kDouble));
-  b.output(b.node("MatMul", {x, b.random_constant("tiny", {64, 1})}, {}, "small"), "a");
+  b.output(b.node("MatMul", {b.input("z", {2, 16}), b.random_constant("tiny", {16, 1})}, {}, "small"), "a");
   b.output(b.node("MatMul", {x, infinite}, {}, "masked"), "b");
   b.output(b.node("MatMul", {b.node("Cast", {x}, {{"to", int64_t{11}}}), wide}, {}, "double"), "c");
   const Applied applied = apply_pass("store_weights", b.graph());
