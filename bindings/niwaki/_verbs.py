@@ -1,0 +1,156 @@
+"""The verbs: one function each, with the options of the command line."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from niwaki._data import data_file
+from niwaki._errors import UsageError
+from niwaki._model import Model, load
+from niwaki._native import core
+from niwaki._report import Report
+
+# What every verb shares, with the names of JobRequest; the others are the verb's or pass's own.
+SHARED = (
+    "metric", "max_drop", "max_size", "max_latency_ratio", "keep", "only", "output_name", "batch", "seed", "threads",
+    "verify", "latency", "target", "require_gain", "allow_growth", "accept_inconclusive", "clean", "encode", "short_names",
+    "opset", "fixed_inputs",
+)
+
+
+def quantize(model, *, calibration=None, samples: int = 512, evaluation=None, report_dir=None, **options) -> Model:
+    """Makes weights, and where it pays activations, integers.
+
+    `model` is a Model or a path; `calibration` and `evaluation` are a path, an array, a dict of arrays, `(inputs, labels)`
+    or an iterable of those. Options of the verb (bits, mode, granularity, ...: `niwaki.options("quantize")`) and those that
+    all verbs share (metric, max_drop, keep, ...) have the command line's names and defaults.
+    """
+    shared, own = _split(options)
+    steps, notes = core().expand_verb("quantize", json.dumps(own), calibration is not None)
+    del notes  # the report has them
+    return _run("quantize", model, json.loads(steps), calibration, samples, evaluation, report_dir, shared)
+
+
+def convert(model, *, report_dir=None, **options) -> Model:
+    """Cleans a model up without changing what it computes, or raises its opset."""
+    shared, own = _split(options)
+    if own:
+        raise UsageError(f"unknown option '{next(iter(own))}'", "E2004")
+    return _run("convert", model, [], None, 0, None, report_dir, {"must_shrink": False, **shared})
+
+
+def apply(model, steps: Iterable[str | Mapping[str, Mapping[str, Any]]], *, calibration=None, samples: int = 512,
+          evaluation=None, report_dir=None, **options) -> Model:
+    """Runs passes in order, as the steps of a recipe: `["fold_constants", {"store_weights": {"bits": 4}}]`."""
+    shared, own = _split(options)
+    if own:
+        raise UsageError(f"unknown option '{next(iter(own))}'", "E2004")
+    listed = [
+        {"name": step} if isinstance(step, str) else {"name": name, "options": dict(settings)}
+        for step in steps for name, settings in ([(step, {})] if isinstance(step, str) else step.items())
+    ]
+    return _run("apply", model, listed, calibration, samples, evaluation, report_dir, {"must_shrink": False, **shared})
+
+
+def passes() -> list[dict[str, Any]]:
+    """The passes: name, help, options."""
+    return json.loads(core().passes())
+
+
+def options(name: str) -> list[dict[str, Any]]:
+    """The options of a verb or pass: name, type, help, default."""
+    if name == "quantize":
+        return json.loads(core().quantize_options())
+    for entry in passes():
+        if entry["name"] == name:
+            return entry["options"]
+    raise UsageError(f"unknown verb or pass '{name}'", "E2003")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far an output of two models is apart."""
+
+    output: str
+    max_abs_diff: float
+    sqnr_db: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Outputs of two models on the same samples; the first model is the reference."""
+
+    outputs: list[Difference]
+    bytes_before: int
+    bytes_after: int
+
+
+def compare(a, b, *, data) -> Comparison:
+    """Runs two models on the same samples with the built-in executor."""
+    import numpy as np
+    import torch
+
+    first, second = (model if isinstance(model, Model) else load(model) for model in (a, b))
+    names = [port.name for port in first.inputs]
+    with tempfile.TemporaryDirectory(prefix="niwaki-") as folder:
+        with np.load(data_file(data, names, folder, "data")) as archive:
+            inputs = {name: archive[name] for name in archive.files if name in names}
+    differences = []
+    after = second.run(inputs)
+    for name, reference in first.run(inputs).items():
+        if name not in after:
+            raise UsageError(f"the second model has no output '{name}'", "E2011")
+        x, y = reference.to(torch.float64), after[name].to(torch.float64)
+        noise, signal = float((x - y).square().sum()), float(x.square().sum())
+        sqnr = 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else None
+        differences.append(Difference(name, float((x - y).abs().max()) if x.numel() else 0.0, sqnr))
+    return Comparison(differences, first.file_bytes, second.file_bytes)
+
+
+def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    shared = {key: value for key, value in options.items() if key in SHARED}
+    own = {key: value for key, value in options.items() if key not in SHARED}
+    for key in ("keep", "only"):
+        if isinstance(shared.get(key), str):
+            shared[key] = [shared[key]]
+        elif isinstance(shared.get(key), Sequence):
+            shared[key] = list(shared[key])
+    return shared, own
+
+
+def _run(verb: str, model, steps, calibration, samples: int, evaluation, report_dir, shared: dict[str, Any]) -> Model:
+    source = model if isinstance(model, Model) else load(model)
+    names = [port.name for port in source.inputs]
+    folder = tempfile.TemporaryDirectory(prefix="niwaki-")
+    scratch = Path(folder.name) / "in"
+    scratch.mkdir()
+    stem = Path(source._name).stem
+    output = Path(folder.name) / f"{stem}.{verb}.onnx"
+    request = {
+        # the interpreter beside the "program" runs ONNX Runtime
+        "program": sys.executable, "command_line": f"niwaki.{verb}('{source._name}')",
+        "model": _path(source, str(scratch)), "output": str(output), "steps": steps,
+        "calibration": {"path": data_file(calibration, names, str(scratch), "calibration"), "samples": samples},
+        "evaluation": {"path": data_file(evaluation, names, str(scratch), "evaluation")},
+        "report_directory": os.fspath(report_dir) if report_dir else "", "write_report": report_dir is not None,
+        **{key: str(value) if key.startswith("max_") else value for key, value in shared.items() if value is not None},
+    }
+    if report_dir is not None:
+        Path(report_dir).mkdir(parents=True, exist_ok=True)
+    report, _ = core().run_job(json.dumps(request))
+    return Model(core().read_model(str(output)), output.name, folder, Report(json.loads(report)))
+
+
+def _path(model: Model, folder: str) -> str:
+    """The file of a model, written anew where it is gone."""
+    if os.path.exists(model.path):
+        return model.path
+    return str(model.save(Path(folder) / "model.onnx").path)
