@@ -1,0 +1,133 @@
+#include "compress/cli/command_line.h"
+
+#include <algorithm>
+#include <array>
+
+namespace niwaki {
+namespace {
+
+enum Verb : uint32_t {
+  kInspect = 1, kCheck = 2, kConvert = 4, kQuantize = 8, kRun = 16, kEval = 32, kBench = 64, kCompare = 128,
+  kReport = 256, kExplain = 512, kDoctor = 1024, kPasses = 2048, kCompletion = 4096,
+  kWriters = kConvert | kQuantize | kRun,
+  kReaders = kWriters | kInspect | kCheck | kEval | kBench | kCompare,
+  kFeeders = kWriters | kEval | kBench | kCompare,
+  kAll = 0x1fff
+};
+
+constexpr const char* kPattern = "PATTERN";
+
+}  // namespace
+
+const std::vector<VerbSpec>& verb_specs() {
+  static const std::vector<VerbSpec> specs = {
+      {"inspect", kInspect, 1, 1, "MODEL [--ops] [--weights] [--bytes]", "inputs, outputs, opset, MACs, bytes by part, risks; runs no model code"},
+      {"check", kCheck, 1, 1000, "MODEL...", "say whether models are well-formed; changes nothing"},
+      {"convert", kConvert, 1, 1, "IN -o OUT.onnx", "exact clean-up and lossless encoding, or a plain copy"},
+      {"quantize", kQuantize, 1, 1, "MODEL -o OUT [--calib DATA]", "fewer bits for weights and activations"},
+      {"run", kRun, 1, 1, "RECIPE.yaml", "carry out a recipe"},
+      {"eval", kEval, 1, 1, "MODEL --data DATA [--metric NAME]", "measure quality with its interval"},
+      {"bench", kBench, 1, 16, "A [B...]", "measure latency and peak memory, side by side"},
+      {"compare", kCompare, 2, 2, "A B [--data DATA] [--per-layer]", "what differs: graph, bytes, outputs, first bad node"},
+      {"report", kReport, 1, 1, "RUN_DIR|report.json --format FORMAT [-o FILE]", "write a report again in another format"},
+      {"explain", kExplain, 0, 2, "CODE | --list | REPORT NODE", "what an error means, or why a node was (not) changed"},
+      {"doctor", kDoctor, 0, 0, "", "CPU features, memory, disk, runtimes and their versions"},
+      {"passes", kPasses, 0, 1, "[NAME | --schema]", "the passes and their options"},
+      {"completion", kCompletion, 1, 1, "bash|zsh|fish", "completion script of a shell"}};
+  return specs;
+}
+
+const std::vector<FlagSpec>& flag_specs() {
+  using enum FlagKind;
+  static const std::vector<FlagSpec> specs = {
+      // what a verb does
+      {"output", 'o', text, "OUT", "", kWriters | kReport, false, "the file to write"},
+      {"ops", 0, none, "", "", kInspect, false, "list every node with its operator and shapes"},
+      {"weights", 0, none, "", "", kInspect, false, "list every weight with its type, shape and range"},
+      {"bytes", 0, none, "", "", kInspect, false, "list the bytes of every constant, largest first"},
+      {"cleanup", 0, choice, "exact|none", "exact", kConvert, false, "exact clean-up first, or nothing is changed"},
+      {"external-data", 0, choice, "auto|always|never", "auto", kWriters, false, "weights in a file of their own"},
+      {"opset", 0, integer, "N", "keep", kWriters, false, "raise the opset of ai.onnx to N"},
+      {"bits", 0, choice, "8|4|3|2", "8", kQuantize, false, "bits of a weight"},
+      {"mode", 0, choice, "auto|static|dynamic|weight_only|storage", "auto", kQuantize, false, "what is computed with integers"},
+      {"granularity", 0, choice, "auto|per_tensor|per_channel|per_block", "auto", kQuantize, false, "weights that share a scale"},
+      {"block-size", 0, integer, "N", "32", kQuantize, false, "weights of a block"},
+      {"symmetric", 0, none, "", "", kQuantize, false, "zero point 0"},
+      {"asymmetric", 0, none, "", "", kQuantize, false, "zero point by range"},
+      {"range-estimator", 0, choice, "min_max|percentile|mse|entropy", "mse", kQuantize, false, "how the range of an activation is chosen"},
+      {"percentile", 0, number, "P", "99.99", kQuantize, false, "share of numbers inside the range, of percentile"},
+      {"rounding", 0, choice, "nearest|gptq|adaround|hqq", "nearest", kQuantize, false, "how weights are rounded"},
+      {"mixed", 0, choice, "auto|off", "auto", kQuantize, false, "keep in float what does not pay"},
+      {"set", 0, name_value, "KEY=VALUE", "", kRun, true, "replace a value of the recipe, e.g. steps.0.bits=4"},
+      {"print-config", 0, none, "", "", kRun, false, "print every value with the place it came from"},
+      {"skip", 0, text, "PASS", "", kRun, true, "leave a pass out"},
+      {"stop-after", 0, text, "PASS", "", kRun, false, "end behind this pass"},
+      {"dump-dir", 0, text, "DIR", "", kRun, false, "text of the graph behind every pass"},
+      {"runtime", 0, choice, "onnxruntime|builtin", "onnxruntime", kEval | kBench, false, "what runs the model"},
+      {"save-outputs", 0, text, "OUT.npz", "", kEval, false, "all outputs of all samples, by name"},
+      {"rounds", 0, integer, "N", "3", kBench, false, "fresh pairs of processes"},
+      {"runs", 0, integer, "N", "30", kBench, false, "pairs of blocks in a round, at least"},
+      {"max-time", 0, duration, "TIME", "60s", kBench, false, "begin no new block later"},
+      {"per-layer", 0, none, "", "", kCompare, false, "error of every value that both models have, by name"},
+      {"format", 0, choice, "html|md|json|junit|csv|pr|card", "md", kReport, false, "what is written"},
+      {"list", 0, none, "", "", kExplain, false, "every code with one line"},
+      {"schema", 0, none, "", "", kPasses, false, "JSON Schema of recipes"},
+      // data and quality
+      {"calib", 0, text, "DATA", "", kQuantize, false, "calibration samples"},
+      {"samples", 0, integer, "N", "512", kFeeders, false, "samples to use; evaluation uses all unless told"},
+      {"data", 0, text, "DATA", "", kWriters | kEval | kCompare, false, "evaluation samples"},
+      {"metric", 0, text, "NAME", "auto", kWriters | kEval, true, "how quality is measured"},
+      {"batch", 0, integer, "N", "32 (bench: 1)", kFeeders, false, "samples at once where the model's batch is free"},
+      {"input", 0, name_value, "NAME=VALUE", "", kFeeders, true, "a number for an input that the data lacks"},
+      {"output-name", 0, text, "NAME", "first", kWriters | kEval, false, "the output that is judged"},
+      {"max-drop", 0, text, "DROP", "", kWriters, false, "largest loss of quality: 1pt, 1%, 0.05nat"},
+      {"max-size", 0, text, "SIZE", "", kWriters, false, "largest file: 300KB, 2MB"},
+      {"max-latency-ratio", 0, number, "R", "", kWriters, false, "largest time, 1 is the original's"},
+      {"on-inconclusive", 0, choice, "fail|warn", "fail", kWriters, false, "what an unclear gate does"},
+      // nodes, target, report
+      {"keep", 0, text, kPattern, "", kQuantize | kConvert, true, "nodes to leave alone: glob, op:Conv, re:^layer4"},
+      {"only", 0, text, kPattern, "", kQuantize | kConvert, true, "nodes to change, no others"},
+      {"target", 0, choice, "onnxruntime-cpu|onnxruntime-cpu-novnni|generic", "onnxruntime-cpu", kWriters, false, "the runtime that the file is for"},
+      {"require-gain", 0, none, "", "", kWriters, false, "exit 1 where nothing could be changed"},
+      {"allow-growth", 0, none, "", "", kWriters, false, "accept a larger file"},
+      {"strict", 0, none, "", "", kWriters, false, "a skipped node that was asked for is an error"},
+      {"verify", 0, choice, "auto|onnxruntime|builtin", "auto", kWriters, false, "what the result must run on"},
+      {"latency", 0, choice, "auto|on|off", "auto", kWriters, false, "measure latency and peak memory"},
+      {"encode", 0, choice, "auto|off", "auto", kWriters, false, "store constants in their smallest exact form"},
+      {"names", 0, choice, "keep|short", "keep", kWriters, false, "names of inner values"},
+      {"report-dir", 0, text, "DIR", "OUT.report", kWriters, false, "where the report is written"},
+      // every command
+      {"quiet", 'q', none, "", "", kAll, false, "errors only"},
+      {"verbose", 'v', none, "", "", kAll, true, "say more; twice: more still"},
+      {"json", 0, none, "", "", kAll, false, "one JSON document on stdout"},
+      {"log", 0, text, "FILE", "", kAll, false, "write messages to a file too"},
+      {"color", 0, choice, "auto|always|never", "auto", kAll, false, "colour of messages"},
+      {"progress", 0, choice, "auto|bar|lines|json|none", "auto", kAll, false, "how progress is shown"},
+      {"threads", 0, integer, "N", "0", kReaders, false, "threads; 0: all cores"},
+      {"seed", 0, integer, "N", "0", kReaders, false, "the only source of chance"},
+      {"limit", 0, name_value, "NAME=VALUE", "", kReaders, true, "change one limit of what is read"},
+      {"limits", 0, choice, "default|strict", "default", kReaders, false, "all limits"},
+      {"allow-symlinks", 0, none, "", "", kReaders, false, "external data through symbolic links"},
+      {"allow-hardlinks", 0, none, "", "", kReaders, false, "external data with several hard links"},
+      {"force", 'f', none, "", "", kWriters | kReport | kEval, false, "replace an output that exists"},
+      {"mkdir", 0, none, "", "", kWriters | kReport, false, "make the folder of the output"},
+      {"dry-run", 'n', none, "", "", kWriters, false, "print the plan, write nothing"},
+      {"help", 'h', none, "", "", kAll, false, "this text"},
+      {"version", 0, none, "", "", kAll, false, "version"}};
+  return specs;
+}
+
+bool is_planned_verb(const std::string& name) {
+  static constexpr std::array<const char*, 9> kPlanned = {"prune", "factorize", "distill", "finetune", "auto",
+                                                         "pack", "unpack", "gate", "baseline"};
+  return std::find(kPlanned.begin(), kPlanned.end(), name) != kPlanned.end();
+}
+
+bool is_planned_flag(const std::string& name) {
+  static constexpr std::array<const char*, 17> kPlanned = {
+      "fix", "dtype", "dim", "bisect", "preprocess", "mask", "save-calibration", "use-calibration", "resume",
+      "memory", "work-dir", "config", "allow-python", "trust-input", "html-css", "time-budget", "teacher"};
+  return std::find(kPlanned.begin(), kPlanned.end(), name) != kPlanned.end();
+}
+
+}  // namespace niwaki
