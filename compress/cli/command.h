@@ -2,6 +2,7 @@
 
 #include "compress/cli/command_line.h"
 #include "compress/cli/job.h"
+#include "compress/recipe.h"
 
 namespace niwaki {
 
@@ -22,6 +23,9 @@ std::map<std::string, Tensor> random_inputs(const Graph& graph, int64_t batch, u
 std::string interface_text(const Graph& graph, const std::vector<ValueId>& values);
 /// NAME=VALUE words of a flag.
 std::map<std::string, std::string> pairs_of(const CommandLine& line, const std::string& flag);
+
+/// Passes and verbs that a recipe may name, with their options.
+KnownSteps known_steps();
 
 // One function per verb; each returns its exit code.
 int convert_command(const CommandLine& line, Terminal& terminal);

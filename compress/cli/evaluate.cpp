@@ -1,12 +1,10 @@
 #include "compress/evaluate.h"
 
+#include "compress/atomic_file.h"
 #include "compress/cli/command.h"
 #include "compress/cli/terminal.h"
 #include "compress/report/numbers.h"
 #include "formats/npy_writer.h"
-
-#include <filesystem>
-#include <set>
 
 namespace niwaki {
 namespace {
@@ -109,15 +107,6 @@ std::string quality_line(const Json& entry) {
   return text + "\n";
 }
 
-void refuse_existing(const CommandLine& line, const std::string& path) {
-  if (path.empty()) return;
-  for (const std::string& input : {line.arguments[0], line.text("data")}) {
-    std::error_code problem;
-    if (std::filesystem::equivalent(input, path, problem)) throw UsageError("E2010", cat("the output '", printable(path), "' is one of the inputs"), {.help = "choose another name"});
-  }
-  if (std::filesystem::exists(path) && !line.has("force")) throw UsageError("E2010", cat("the output '", printable(path), "' exists"), {.help = "choose another name, or pass --force"});
-}
-
 /// Runs all samples once; every metric and the outputs come from the same run.
 void score(const Runtime& runtime, const Dataset& data, size_t index, std::span<const std::unique_ptr<Metric>> metrics, OutputCollector* collector, Progress& progress) {
   progress.start("evaluate", data.num_samples());
@@ -138,7 +127,7 @@ void score(const Runtime& runtime, const Dataset& data, size_t index, std::span<
 
 int evaluate_command(const CommandLine& line, Terminal& terminal) {
   const std::string saved = line.text("save-outputs");
-  refuse_existing(line, saved);
+  if (!saved.empty()) require_writable_output(saved, {line.arguments[0], line.text("data")}, line.has("force"), false);
   for (const std::string& metric : line.list("metric")) metric_traits(metric);
   const Model model = read_model(line.arguments[0], read_options(line));
   JobRequest request = job_request(line);

@@ -2,6 +2,7 @@
 
 #include "compress/cli/message.h"
 #include "compress/parallel.h"
+#include "compress/report/numbers.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -46,6 +47,35 @@ ProgressView::Mode progress_mode(const CommandLine& line, bool is_quiet) {
 
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
   for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+}
+
+/// "input[N,3,32,32]" of an entry of inputs[].
+std::string interface_words(const Json& value) {
+  std::string dims;
+  for (const Json& dim : value.value("shape", Json::array())) {
+    dims += (dims.empty() ? "" : ",") + (dim.is_number() ? std::to_string(dim.get<int64_t>()) : dim.is_string() ? dim.get<std::string>() : "?");
+  }
+  return value.value("name", "") + "[" + dims + "]";
+}
+
+/// The lines under the header: what is read, what will be done, what it needs.
+std::vector<std::pair<std::string, std::string>> planned_lines(const Json& facts) {
+  std::vector<std::pair<std::string, std::string>> lines;
+  if (facts.contains("model") && facts["model"].is_object()) {
+    const Json& model = facts["model"];
+    std::string text = cat(facts.value("name", ""), "  ", size_text(model.value("file_bytes", 0.0)), " · ", grouped(model.value("weights", 0.0)), " weights · opset ", model.value("opset", 0));
+    const Json inputs = model.value("inputs", Json::array());
+    for (size_t i = 0; i < std::min<size_t>(inputs.size(), 3); ++i) text += (i == 0 ? " · " : " ") + interface_words(inputs[i]);
+    lines.emplace_back("model", text + (inputs.size() > 3 ? cat(" +", inputs.size() - 3) : ""));
+  }
+  if (facts.contains("plan") && facts["plan"].is_string()) {
+    lines.emplace_back("plan", facts["plan"].get<std::string>());
+  } else if (facts.contains("passes") && facts["passes"].is_number()) {
+    const int64_t samples = facts.value("samples", int64_t{0});
+    lines.emplace_back("plan", cat(facts["passes"].get<int64_t>(), " passes", samples > 0 ? cat(" · ", grouped(static_cast<double>(samples)), " calibration samples") : ""));
+  }
+  if (facts.contains("needs") && facts["needs"].is_string()) lines.emplace_back("needs", facts["needs"].get<std::string>());
+  return lines;
 }
 
 void write(FILE* stream, const std::string& text) {
@@ -103,7 +133,7 @@ void Terminal::tell_message(const Json& message) {
   const std::string code = message.value("code", "");
   const bool is_error = code.starts_with("E");
   if (is_quiet_ && !is_error) return;
-  std::string text = cat(is_error ? "error[" : code.starts_with("W") ? "warning[" : "note[", code, "]: ", printable(message.value("message", ""), 400), "\n");
+  std::string text = cat(is_error ? "error[" : code.starts_with("W") ? "warning[" : "note[", code, "]: ", printable(message.value("message", message.value("text", "")), 400), "\n");
   if (const std::string found = message.value("found", ""); !found.empty()) text += "   |  " + printable(found, 400) + "\n";
   if (const std::string help = message.value("help", ""); !help.empty()) text += "help: " + printable(help, 400) + "\n";
   view_->clear();
@@ -122,9 +152,7 @@ void Terminal::header(const std::string& target, uint64_t seed) {
 JobEvents Terminal::events() {
   JobEvents events;
   events.planned = [this](const Json& facts) {
-    for (const char* key : {"model", "plan", "needs"}) {
-      if (facts.contains(key) && facts[key].is_string()) tell(cat("  ", key, std::string(8 - std::strlen(key), ' '), printable(facts[key].get<std::string>(), 300), "\n"));
-    }
+    for (const auto& [label, text] : planned_lines(facts)) tell("  " + label + std::string(8 - label.size(), ' ') + printable(text, 300) + "\n");
   };
   events.stage_begins = [this](int index, int count, const std::string& stage) { view_->begin(index, count, stage); };
   events.stage_ends = [this](int index, int count, const std::string& stage, double seconds) { view_->end(index, count, stage, seconds); };
