@@ -98,14 +98,14 @@ Strings common_values(const Graph& before, const Graph& after) {
   return names;
 }
 
-struct Outcome {
+struct Differences {
   std::map<std::string, Difference> outputs, layers;
 };
 
-Outcome run_both(const Graph& before, const Graph& after, const std::vector<Feeds>& batches, bool per_layer, Progress& progress) {
+Differences run_both(const Graph& before, const Graph& after, const std::vector<Feeds>& batches, bool per_layer, Progress& progress) {
   const Executor first(before), second(after);
   const Strings names = per_layer ? common_values(before, after) : Strings();
-  Outcome outcome;
+  Differences outcome;
   progress.start("compare", static_cast<int64_t>(batches.size()));
   for (const Feeds& feeds : batches) {
     std::map<std::string, Tensor> a, b;
@@ -131,7 +131,7 @@ Json op_differences(const Graph& before, const Graph& after) {
   return rows;
 }
 
-Json layer_rows(const Graph& after, const Outcome& outcome, const Strings& names, Json& first_bad) {
+Json layer_rows(const Graph& after, const Differences& outcome, const Strings& names, Json& first_bad) {
   Json rows = Json::array();
   for (const std::string& name : names) {
     const Difference& one = outcome.layers.at(name);
@@ -176,7 +176,7 @@ int compare_command(const CommandLine& line, Terminal& terminal) {
   bool is_random = false;
   const std::vector<Feeds> batches = feeds_of(line, before.graph, is_random);
   Progress progress(terminal.show());
-  const Outcome outcome = run_both(before.graph, after.graph, batches, line.has("per-layer"), progress);
+  const Differences outcome = run_both(before.graph, after.graph, batches, line.has("per-layer"), progress);
   terminal.end_progress();
   Json json = {{"before", side(before)}, {"after", side(after)}, {"ops", op_differences(before.graph, after.graph)}, {"outputs", Json::array()},
                {"inputs", is_random ? "seeded random numbers" : printable(line.text("data"), 4096)}};
