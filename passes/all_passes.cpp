@@ -2,8 +2,11 @@
 
 #include "passes/cleanup/eliminate_dead_nodes.h"
 #include "passes/cleanup/eliminate_identity.h"
+#include "passes/cleanup/flatten_softmax.h"
 #include "passes/cleanup/fold_batch_norm.h"
 #include "passes/cleanup/fold_constants.h"
+#include "passes/cleanup/merge_matmul_add.h"
+#include "passes/cleanup/simplify_shuffles.h"
 #include "passes/quantize/quantize_static.h"
 #include "passes/store/encode_constants.h"
 #include "passes/store/shorten_names.h"
@@ -17,10 +20,13 @@ PassTable sorted_passes() {
   table.add("eliminate_dead_nodes", "remove nodes and constants that nobody reads", eliminate_dead_nodes);
   table.add("eliminate_identity", "remove nodes that change nothing", eliminate_identity);
   table.add("encode_constants", "store constants in forms that expand to the same bits", encode_constants);
+  table.add("flatten_softmax", "run Softmax over the channels of images on fewer axes", flatten_softmax);
   table.add("fold_batch_norm", "fold BatchNormalization into the linear node beside it", fold_batch_norm);
   table.add("fold_constants", "compute what depends on constants alone", fold_constants);
+  table.add("merge_matmul_add", "merge MatMul and the Add of a bias into Gemm", merge_matmul_add);
   table.add("quantize_static", "give nodes integer kernels where they pay", quantize_static);
   table.add("shorten_names", "rename inner values to short counters, drop node names", shorten_names);
+  table.add("simplify_shuffles", "replace shuffles of channels by one Gather per result", simplify_shuffles);
   table.add("store_weights", "store weights as integers that are floats again once loaded", store_weights);
   return table;
 }

@@ -44,7 +44,7 @@ std::vector<Pass> make_passes(const JobRequest& request) {
   const auto add = [&](const std::string& name, const Json& options = Json::object()) { passes.push_back(all_passes().make(name, options)); };
   if (request.clean) {
     for (const char* name : {"fold_constants", "simplify_shapes", "eliminate_identity", "merge_duplicates", "eliminate_dead_nodes", "fold_batch_norm",
-                             "merge_matmul_add", "simplify_shuffles", "remove_dead_channels", "fold_constants", "eliminate_dead_nodes"}) {
+                             "merge_matmul_add", "simplify_shuffles", "flatten_softmax", "remove_dead_channels", "fold_constants", "eliminate_dead_nodes"}) {
       if (exists(name)) add(name);
     }
   }
