@@ -10,8 +10,9 @@
 namespace niwaki {
 namespace {
 
-constexpr int64_t kFewestElements = 1024;    // per sample: below it, two more nodes cost what they save
-constexpr int64_t kAnyAxis = 13;             // the opset since which Softmax normalizes one axis, whichever it is
+constexpr int64_t kFewestElements = 1024;  // of a sample: below it, the new nodes cost the gain
+constexpr int64_t kMostElements = int64_t{1} << 40;  // of a sample: beyond it, no real model
+constexpr int64_t kAnyAxis = 13;  // the opset since which Softmax takes one axis, any axis
 
 using Sizes = std::vector<int64_t>;
 
@@ -19,18 +20,22 @@ using Sizes = std::vector<int64_t>;
 struct Match {
   ValueId source, result;
   std::optional<NodeId> there, back;
-  Sizes channels;                            // C, H, W, ... of the source
+  Sizes channels;  // C, H, W, ... of the source
 };
 
 bool is_softmax(const Node& node) {
   return (node.op == "Softmax" || node.op == "LogSoftmax") && is_default_domain(node.domain);
 }
 
-bool is_transpose(const Node& node) { return node.op == "Transpose" && is_default_domain(node.domain); }
+bool is_transpose(const Node& node) {
+  return node.op == "Transpose" && is_default_domain(node.domain);
+}
 
 bool are_inverse(const Sizes& one, const Sizes& other) {
+  if (one.size() != other.size()) return false;
   for (size_t i = 0; i < one.size(); ++i) {
-    if (other.size() != one.size() || other[static_cast<size_t>(one[i])] != static_cast<int64_t>(i)) return false;
+    const auto to = static_cast<size_t>(one[i]);
+    if (to >= other.size() || other[to] != static_cast<int64_t>(i)) return false;
   }
   return true;
 }
@@ -39,9 +44,11 @@ bool are_inverse(const Sizes& one, const Sizes& other) {
 std::optional<Sizes> sizes_of_sample(const Value& value) {
   if (!value.shape || value.shape->empty()) return std::nullopt;
   Sizes sizes;
+  int64_t count = 1;
   for (size_t axis = 1; axis < value.shape->size(); ++axis) {
     const auto* size = std::get_if<int64_t>(&(*value.shape)[axis]);
-    if (size == nullptr || *size <= 0) return std::nullopt;
+    if (size == nullptr || *size <= 0 || *size > kMostElements / count) return std::nullopt;
+    count *= *size;
     sizes.push_back(*size);
   }
   return sizes;
@@ -51,17 +58,24 @@ int64_t product(Sizes::const_iterator begin, Sizes::const_iterator end) {
   return std::accumulate(begin, end, int64_t{1}, std::multiplies<>());
 }
 
-/// Finds Transpose -> Softmax over the last axis -> Transpose back, where the last axis is axis 1 of the source.
-std::string match_transposes(const Graph& graph, const std::set<NodeId>& main, const Node& softmax, Match& match) {
+/// Finds Transpose -> Softmax over the last axis -> Transpose back, where the last axis is axis 1
+/// of the source.
+std::string match_transposes(const Graph& graph, const std::set<NodeId>& main, const Node& softmax,
+                             Match& match) {
   match.there = graph.producer(softmax.inputs[0]);
-  if (!match.there || !is_transpose(graph.node(*match.there))) return "it normalizes the last axis, which is fast";
-  if (!has_single_use(graph, softmax.inputs[0])) return "other nodes, or the caller, read its transposed input";
-  if (!has_single_use(graph, softmax.outputs[0])) return "several nodes, or the caller, read its transposed output";
+  if (!match.there || !is_transpose(graph.node(*match.there)))
+    return "it normalizes the last axis, which is fast";
+  if (!has_single_use(graph, softmax.inputs[0]))
+    return "other nodes, or the caller, read its transposed input";
+  if (!has_single_use(graph, softmax.outputs[0]))
+    return "several nodes, or the caller, read its transposed output";
   match.back = graph.consumers(softmax.outputs[0]).front();
   const Node& back = graph.node(*match.back);
-  if (!is_transpose(back) || !main.contains(*match.back)) return "its output is not transposed back";
+  if (!is_transpose(back) || !main.contains(*match.back))
+    return "its output is not transposed back";
   const Sizes order = ints_attribute(graph.node(*match.there), "perm");
-  if (order.empty() || order.front() != 0 || order.back() != 1) return "its last axis was not axis 1 of images";
+  if (order.empty() || order.front() != 0 || order.back() != 1)
+    return "its last axis was not axis 1 of images";
   if (!are_inverse(order, ints_attribute(back, "perm"))) return "its output is not transposed back";
   match.source = graph.node(*match.there).inputs[0];
   match.result = back.outputs[0];
@@ -69,26 +83,29 @@ std::string match_transposes(const Graph& graph, const std::set<NodeId>& main, c
 }
 
 /// The Softmax over channels that this node is a part of, or why it stays as it is.
-std::string find_match(const Graph& graph, const std::set<NodeId>& main, const Node& softmax, Match& match) {
+std::string find_match(const Graph& graph, const std::set<NodeId>& main, const Node& softmax,
+                       Match& match) {
   match.source = softmax.inputs[0];
   match.result = softmax.outputs[0];
-  const auto& shape = graph.value(match.source).shape;
+  const auto shape = graph.value(match.source).shape;
   if (!shape) return "its shape is not known";
-  const auto rank = static_cast<int64_t>(shape->size());
+  const auto rank = static_cast<int64_t>(shape->size());  // of source and result alike
   if (rank < 4) return "it has less than four axes";
   int64_t axis = int_attribute(softmax, "axis", graph.opset() < kAnyAxis ? 1 : -1);
   if (axis < 0) axis += rank;
   if (axis == rank - 1) {
-    if (std::string reason = match_transposes(graph, main, softmax, match); !reason.empty()) return reason;
+    if (std::string reason = match_transposes(graph, main, softmax, match); !reason.empty())
+      return reason;
   } else if (graph.opset() < kAnyAxis) {
     return "before opset 13, it normalizes over all axes from its axis on";
   } else if (axis != 1) {
     return "it normalizes an axis other than that of channels";
   }
   const auto sizes = sizes_of_sample(graph.value(match.source));
-  if (!sizes) return "its sizes are not known";
+  if (!sizes || sizes->size() + 1 != shape->size()) return "its sizes are not known";
   match.channels = *sizes;
-  if (std::count_if(sizes->begin() + 1, sizes->end(), [](int64_t size) { return size > 1; }) < 2) return "it has one axis beside the channels";
+  if (std::count_if(sizes->begin() + 1, sizes->end(), [](int64_t size) { return size > 1; }) < 2)
+    return "it has one axis beside the channels";
   if (product(sizes->begin(), sizes->end()) < kFewestElements) return "it is too small to gain";
   return "";
 }
@@ -96,7 +113,8 @@ std::string find_match(const Graph& graph, const std::set<NodeId>& main, const N
 /// Writes the new nodes in place of a Softmax: each reads what the one before it made.
 class Rewriter {
  public:
-  Rewriter(Graph& graph, NodeId softmax) : graph_(graph), softmax_(softmax), label_(graph.label(softmax)) {}
+  Rewriter(Graph& graph, NodeId softmax)
+      : graph_(graph), softmax_(softmax), label_(graph.label(softmax)) {}
   void rewrite(const Match& match);
 
  private:
@@ -108,11 +126,14 @@ class Rewriter {
   }
   void append_reshape(const std::string& role, const Sizes& sizes) {
     const std::string& name = graph_.node(softmax_).name;
-    const ValueId shape = new_constant(graph_, label_ + ".shape", make_constant(at::tensor(sizes, at::kLong)));
+    const ValueId shape =
+        new_constant(graph_, label_ + ".shape", make_constant(at::tensor(sizes, at::kLong)));
     append({.name = name.empty() ? "" : name + role, .op = "Reshape", .inputs = {shape}});
   }
   void append_transpose(NodeId old) {
-    append({.name = graph_.node(old).name, .op = "Transpose", .attributes = {{"perm", Sizes{0, 2, 1}}}});
+    append({.name = graph_.node(old).name,
+            .op = "Transpose",
+            .attributes = {{"perm", Sizes{0, 2, 1}}}});
   }
   void append_softmax(int64_t axis) {
     Node node = graph_.node(softmax_);
@@ -130,7 +151,7 @@ class Rewriter {
 
 void Rewriter::rewrite(const Match& match) {
   Sizes whole = match.channels;
-  whole.insert(whole.begin(), 0);            // 0: as in the input
+  whole.insert(whole.begin(), 0);  // 0: as in the input
   last_ = match.source;
   append_reshape(".flatten", {0, whole[1], product(whole.begin() + 2, whole.end())});
   const bool is_last = graph_.opset() < kAnyAxis;
@@ -153,7 +174,8 @@ void flatten_softmax(Graph& graph, const FlattenSoftmaxOptions& options, PassCon
     if (!graph.exists(id) || !is_softmax(graph.node(id))) continue;
     const std::string label = graph.label(id);
     Match match{};
-    if (const std::string reason = find_match(graph, main, graph.node(id), match); !reason.empty()) {
+    if (const std::string reason = find_match(graph, main, graph.node(id), match);
+        !reason.empty()) {
       context.report.skip(label, reason);
       continue;
     }

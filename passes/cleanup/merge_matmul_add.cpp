@@ -7,7 +7,7 @@
 namespace niwaki {
 namespace {
 
-constexpr int64_t kFirstOpset = 7;           // from it on, Gemm broadcasts its bias without being told
+constexpr int64_t kFirstOpset = 7;  // from it on, Gemm broadcasts its bias without being told
 
 bool is_matmul(const Node& node) { return node.op == "MatMul" && is_default_domain(node.domain); }
 bool is_add(const Node& node) { return node.op == "Add" && is_default_domain(node.domain); }
@@ -20,7 +20,8 @@ bool is_in_main(const Graph& graph, NodeId id) {
 /// True if the constant is [outputs] or [1, outputs].
 bool is_bias(const Graph& graph, ValueId id, int64_t outputs) {
   const Constant* bias = fixed_constant(graph, id);
-  return bias != nullptr && (bias->sizes == std::vector<int64_t>{outputs} || bias->sizes == std::vector<int64_t>{1, outputs});
+  return bias != nullptr && (bias->sizes == std::vector<int64_t>{outputs} ||
+                             bias->sizes == std::vector<int64_t>{1, outputs});
 }
 
 struct Match {
@@ -33,7 +34,8 @@ std::string find_add(const Graph& graph, const Node& matmul, Match& match) {
   if (graph.opset() < kFirstOpset) return "before opset 7, Gemm does not broadcast its bias";
   const Constant* weight = fixed_constant(graph, matmul.inputs[1]);
   if (weight == nullptr) return "its weight is computed at run time";
-  if (!is_float(weight->dtype) || weight->dtype == DType::bfloat16) return cat("it computes in ", name_of(weight->dtype));
+  if (!is_float(weight->dtype) || weight->dtype == DType::bfloat16)
+    return cat("it computes in ", name_of(weight->dtype));
   if (weight->sizes.size() != 2) return "its weight is no matrix";
   const auto& shape = graph.value(matmul.inputs[0]).shape;
   if (!shape || shape->size() != 2) return "its input is not known to have two dimensions";
@@ -43,7 +45,8 @@ std::string find_add(const Graph& graph, const Node& matmul, Match& match) {
   const Node& add = graph.node(match.add);
   if (!is_add(add) || !is_in_main(graph, match.add)) return "no Add follows";
   match.bias = add.inputs[add.inputs[0] == product ? 1 : 0];
-  if (!is_bias(graph, match.bias, weight->sizes[1])) return "what is added is not one constant per output";
+  if (!is_bias(graph, match.bias, weight->sizes[1]))
+    return "what is added is not one constant per output";
   return "";
 }
 

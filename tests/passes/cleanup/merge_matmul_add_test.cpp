@@ -12,11 +12,14 @@ namespace niwaki {
 namespace {
 
 /// y = x [3, 4] * w [4, 5] + b
-Graph matmul_add(std::vector<int64_t> bias, bool bias_first = false, Shape x = {std::string("batch"), int64_t{4}}, int64_t opset = 13) {
+Graph matmul_add(std::vector<int64_t> bias, bool bias_first = false,
+                 Shape x = {std::string("batch"), int64_t{4}}, int64_t opset = 13) {
   GraphBuilder b(opset);
-  const ValueId h = b.node("MatMul", {b.input("x", std::move(x)), b.random_constant("w", {4, 5})}, {}, "fc");
+  const ValueId h =
+      b.node("MatMul", {b.input("x", std::move(x)), b.random_constant("w", {4, 5})}, {}, "fc");
   const ValueId added = b.random_constant("b", std::move(bias));
-  b.output(b.node("Add", bias_first ? std::vector{added, h} : std::vector{h, added}, {}, "plus"), "y");
+  b.output(b.node("Add", bias_first ? std::vector{added, h} : std::vector{h, added}, {}, "plus"),
+           "y");
   return b.graph();
 }
 
@@ -40,12 +43,14 @@ TEST(MergeMatmulAdd, MergesBiasOnEitherSide) {
 }
 
 TEST(MergeMatmulAdd, LeavesOtherRanksAndBiasesAlone) {
-  expect_left_alone(matmul_add({5}, false, {int64_t{2}, int64_t{3}, int64_t{4}}), "its input is not known to have two dimensions");
+  expect_left_alone(matmul_add({5}, false, {int64_t{2}, int64_t{3}, int64_t{4}}),
+                    "its input is not known to have two dimensions");
   expect_left_alone(matmul_add({3, 5}), "what is added is not one constant per output");
   expect_left_alone(matmul_add({1}), "what is added is not one constant per output");
   expect_left_alone(matmul_add({5, 1}), "what is added is not one constant per output");
   expect_left_alone(matmul_add({1, 1, 5}), "what is added is not one constant per output");
-  expect_left_alone(matmul_add({5}, false, {int64_t{3}, int64_t{4}}, 6), "before opset 7, Gemm does not broadcast its bias");
+  expect_left_alone(matmul_add({5}, false, {int64_t{3}, int64_t{4}}, 6),
+                    "before opset 7, Gemm does not broadcast its bias");
 }
 
 TEST(MergeMatmulAdd, LeavesRunTimeWeightsAlone) {
@@ -57,7 +62,8 @@ TEST(MergeMatmulAdd, LeavesRunTimeWeightsAlone) {
 
 TEST(MergeMatmulAdd, LeavesWhatOthersRead) {
   GraphBuilder b;
-  const ValueId h = b.node("MatMul", {b.input("x", {3, 4}), b.random_constant("w", {4, 5})}, {}, "fc");
+  const ValueId h =
+      b.node("MatMul", {b.input("x", {3, 4}), b.random_constant("w", {4, 5})}, {}, "fc");
   b.output(h, "h");
   b.output(b.node("Add", {h, b.random_constant("b", {5})}), "y");
   expect_left_alone(b.graph(), "several nodes, or the caller, read its output");
@@ -65,7 +71,8 @@ TEST(MergeMatmulAdd, LeavesWhatOthersRead) {
 
 TEST(MergeMatmulAdd, LeavesOtherConsumersAlone) {
   GraphBuilder b;
-  b.output(b.node("Relu", {b.node("MatMul", {b.input("x", {3, 4}), b.random_constant("w", {4, 5})}, {}, "fc")}));
+  b.output(b.node("Relu", {b.node("MatMul", {b.input("x", {3, 4}), b.random_constant("w", {4, 5})},
+                                  {}, "fc")}));
   expect_left_alone(b.graph(), "no Add follows");
 }
 
@@ -87,7 +94,9 @@ TEST(MergeMatmulAdd, SecondRunChangesNothing) {
 TEST(MergeMatmulAdd, KeepsTheNumbers) {
   const Applied applied = apply_pass("merge_matmul_add", matmul_add({1, 5}, true));
   const Tensor x = random_tensor({3, 4}, 5);
-  EXPECT_LT(relative_difference(run_graph(applied.after, {x}).front(), run_graph(applied.before, {x}).front()), 1e-6);
+  EXPECT_LT(relative_difference(run_graph(applied.after, {x}).front(),
+                                run_graph(applied.before, {x}).front()),
+            1e-6);
 }
 
 TEST(MergeMatmulAdd, SameResultForAnyThreads) {
