@@ -6,9 +6,8 @@
 namespace niwaki {
 namespace {
 
-std::string padded(std::string text, size_t size) {
-  text.resize(std::max(size, text.size()), ' ');
-  return text;
+std::string padded(const std::string& text, size_t size) {
+  return text.size() < size ? text + std::string(size - text.size(), ' ') : text;
 }
 
 Json option_json(const OptionText& option) {
