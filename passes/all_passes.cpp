@@ -5,8 +5,10 @@
 #include "passes/cleanup/flatten_softmax.h"
 #include "passes/cleanup/fold_batch_norm.h"
 #include "passes/cleanup/fold_constants.h"
+#include "passes/cleanup/merge_duplicates.h"
 #include "passes/cleanup/merge_matmul_add.h"
 #include "passes/cleanup/simplify_shuffles.h"
+#include "passes/prune/remove_dead_channels.h"
 #include "passes/quantize/quantize_static.h"
 #include "passes/store/encode_constants.h"
 #include "passes/store/shorten_names.h"
@@ -23,8 +25,10 @@ PassTable sorted_passes() {
   table.add("flatten_softmax", "run Softmax over the channels of images on fewer axes", flatten_softmax);
   table.add("fold_batch_norm", "fold BatchNormalization into the linear node beside it", fold_batch_norm);
   table.add("fold_constants", "compute what depends on constants alone", fold_constants);
+  table.add("merge_duplicates", "make equal constants and equal nodes one", merge_duplicates);
   table.add("merge_matmul_add", "merge MatMul and the Add of a bias into Gemm", merge_matmul_add);
   table.add("quantize_static", "give nodes integer kernels where they pay", quantize_static);
+  table.add("remove_dead_channels", "remove channels that are unused, constant or equal to another", remove_dead_channels);
   table.add("shorten_names", "rename inner values to short counters, drop node names", shorten_names);
   table.add("simplify_shuffles", "replace shuffles of channels by one Gather per result", simplify_shuffles);
   table.add("store_weights", "store weights as integers that are floats again once loaded", store_weights);
