@@ -11,9 +11,8 @@ using Document = nlohmann::json;
 
 std::string dump(const Document& json) { return json.dump(2, ' ', false, Document::error_handler_t::replace) + "\n"; }
 
-std::string padded(std::string text, size_t size) {
-  text.resize(std::max(size, text.size()), ' ');
-  return text;
+std::string padded(const std::string& text, size_t size) {
+  return text.size() < size ? text + std::string(size - text.size(), ' ') : text;
 }
 
 std::string first_words() {

@@ -11,9 +11,8 @@ namespace {
 
 constexpr size_t kMostRows = 2000, kMostRisks = 50;
 
-std::string padded(std::string text, size_t size) {
-  text.resize(std::max(size, text.size()), ' ');
-  return text;
+std::string padded(const std::string& text, size_t size) {
+  return text.size() < size ? text + std::string(size - text.size(), ' ') : text;
 }
 
 bool is_plain_float(const Constant& constant) {
