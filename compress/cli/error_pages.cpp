@@ -55,6 +55,7 @@ const std::vector<ErrorPage>& error_pages() {
       {"E1706", "counts of samples differ, or labels are missing", "All arrays need the same number of samples, and this metric needs labels.", "add an array named labels, or choose --metric agreement or sqnr_db"},
       {"E1710", "too many samples are not finite", "More than 1 % of the samples hold NaN or infinity.", "repair the preprocessing of the data"},
       {"E1712", "there is no sample", "The data is empty.", "check the path and the preprocessing"},
+      {"E1714", "the data has an unknown form", "The content is none of the forms that samples may have.", "save arrays with numpy: np.savez('data.npz', input=x, labels=y)"},
       {"E1806", "this is no report of Niwaki", "A report, baseline or checkpoint has another layout than this version writes.", "give the report.json that a run wrote"},
       {"E1901", "an input changed while it was used", "Its size, time or content is not what it was when it was opened.", "wait until nobody writes the file, then run again"},
       {"E1902", "the model has another sha256", "The recipe names the hash of its model, and the file has another one.", "get the right file, or correct model.sha256 in the recipe"},
