@@ -9,7 +9,9 @@
 #include "passes/cleanup/merge_matmul_add.h"
 #include "passes/cleanup/simplify_shuffles.h"
 #include "passes/prune/remove_dead_channels.h"
+#include "passes/quantize/quantize_dynamic.h"
 #include "passes/quantize/quantize_static.h"
+#include "passes/quantize/quantize_weights.h"
 #include "passes/store/encode_constants.h"
 #include "passes/store/shorten_names.h"
 #include "passes/store/store_weights.h"
@@ -27,7 +29,9 @@ PassTable sorted_passes() {
   table.add("fold_constants", "compute what depends on constants alone", fold_constants);
   table.add("merge_duplicates", "make equal constants and equal nodes one", merge_duplicates);
   table.add("merge_matmul_add", "merge MatMul and the Add of a bias into Gemm", merge_matmul_add);
+  table.add("quantize_dynamic", "multiply in integers, with activation scales of each run", quantize_dynamic);
   table.add("quantize_static", "give nodes integer kernels where they pay", quantize_static);
+  table.add("quantize_weights", "run products and tables on weights in 4 or 8 bits", quantize_weights);
   table.add("remove_dead_channels", "remove channels that are unused, constant or equal to another", remove_dead_channels);
   table.add("shorten_names", "rename inner values to short counters, drop node names", shorten_names);
   table.add("simplify_shuffles", "replace shuffles of channels by one Gather per result", simplify_shuffles);

@@ -7,6 +7,7 @@
 #include <onnx/version_converter/convert.h>
 
 #include <unordered_map>
+#include <unordered_set>
 
 namespace niwaki {
 namespace {
@@ -18,6 +19,8 @@ void restore(const Graph& before, Graph& after) {
   header.ir_version = std::max(before.header().ir_version, least_ir_version(after.opset()));
   after.header() = std::move(header);
   std::unordered_map<std::string, const Node*> nodes;
+  std::unordered_set<std::string> names;     // an operator that became several keeps its name on one of them
+  for (const NodeId id : after.main().nodes) names.insert(after.node(id).name);
   for (const NodeId id : before.main().nodes) {
     const Node& node = before.node(id);
     if (!node.outputs.empty() && node.outputs[0] != ValueId::absent) nodes[before.value(node.outputs[0]).name] = &node;
@@ -26,7 +29,7 @@ void restore(const Graph& before, Graph& after) {
     const Node& node = after.node(id);
     if (node.outputs.empty() || node.outputs[0] == ValueId::absent) continue;
     const auto old = nodes.find(after.value(node.outputs[0]).name);
-    if (old != nodes.end() && node.name.empty()) after.set_node_name(id, old->second->name);
+    if (old != nodes.end() && node.name.empty() && !names.contains(old->second->name)) after.set_node_name(id, old->second->name);
   }
   Body& main = after.edit_main();
   main.name = before.main().name;
