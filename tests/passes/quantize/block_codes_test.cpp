@@ -45,7 +45,7 @@ TEST(BlockCodes, ZerosStayZerosAndTheLastBlockIsShort) {
 }
 
 TEST(BlockCodes, SymmetricCodesReachTheLowEnd) {
-  Tensor rows = at::full({1, 16}, 0.01);
+  Tensor rows = at::full({1, 16}, 3.0);
   rows[0][0] = -8;
   const BlockCodes blocks = quantize_blocks(rows, 4, 16, true);
   EXPECT_EQ(blocks.zero_point.item<int>(), 8);

@@ -12,7 +12,7 @@
 namespace niwaki {
 namespace {
 
-constexpr double kNibbleError = 0.12;        // of the largest output: 4 bits, sums of normal numbers
+constexpr double kNibbleError = 0.2;         // of the largest output: three layers in 4 bits
 
 /// Embedding, a product, and a Gemm with a bias, of sizes that leave short last blocks.
 Graph small_model(int64_t opset = 17) {
@@ -55,12 +55,12 @@ TEST(QuantizeWeights, RewritesProductsAndTables) {
   EXPECT_THAT(operators(applied.after), testing::ElementsAre("GatherBlockQuantized", "MatMulNBits", "MatMulNBits"));
   EXPECT_EQ(applied.after.opset("com.microsoft"), 1);
   EXPECT_EQ(applied.after.node(applied.after.main().nodes[2]).inputs.size(), 6U);
-  for (const char* name : {"table", "w1", "w2", "bias"}) EXPECT_FALSE(applied.after.find_value(name)) << name;
+  EXPECT_EQ(applied.after.main().constants.size(), 10U);        // codes, scales and zero points of three, one bias
   for (const NodeReport& node : applied.report.nodes) {
     EXPECT_EQ(node.outcome, Outcome::changed);
     EXPECT_GT(node.metrics.at("sqnr_db").get<double>(), 15);
   }
-  EXPECT_DOUBLE_EQ(applied.report.nodes[0].metrics.at("bits_per_weight").get<double>(), 4 + 2 + 0.25 + 4.0 * 0);
+  EXPECT_DOUBLE_EQ(applied.report.nodes[0].metrics.at("bits_per_weight").get<double>(), 4 + 32.0 / 16 + 4.0 / 16);
 }
 
 TEST(QuantizeWeights, GenericTargetUsesStandardOperators) {
