@@ -64,8 +64,22 @@ std::string verb_help(const VerbSpec& verb) {
   return text;
 }
 
+/// What the program does when it prints this code.
+std::string consequence(const std::string& code) {
+  if (code[0] == 'W') return "a warning: the run goes on, and its exit code stays as it is";
+  if (code[0] == 'N') return "a note: nothing is wrong";
+  switch (code[1]) {
+    case '1':
+    case '3': return "exit 3: the input is refused or not supported, and no output is written";
+    case '2': return "exit 2: the command line or the recipe is wrong, and nothing was started";
+    case '4': return "exit 4: the environment is in the way, and existing files stay as they were";
+    case '6': return "exit 1: the output and its report are written, and a gate was missed";
+    default: return "exit 5: a bug in Niwaki";
+  }
+}
+
 std::string page_text(const ErrorPage& page) {
-  return cat(page.code, ": ", page.title, "\n\n  ", page.meaning, "\n\nhelp: ", page.help, "\n");
+  return cat(page.code, ": ", page.title, "\n\n  ", page.meaning, "\n  ", consequence(page.code), "\n\nhelp: ", page.help, "\n");
 }
 
 Document page_json(const ErrorPage& page) {
