@@ -4,7 +4,9 @@
 
 #include <onnx/onnx_pb.h>
 
-#include <limits>
+#include <algorithm>
+#include <cstring>
+#include <functional>
 
 namespace niwaki {
 namespace {
@@ -99,6 +101,27 @@ Constant string_constant(const TensorProto& proto, Constant constant, int64_t co
   return constant;
 }
 
+/// Indices [n], or coordinates [n, rank], as places in the dense tensor.
+std::vector<int64_t> flat_places(const Constant& index, const std::vector<int64_t>& sizes) {
+  const auto rank = static_cast<int64_t>(sizes.size());
+  if (index.sizes.size() == 1) return {index.storage.const_data_ptr<int64_t>(), index.storage.const_data_ptr<int64_t>() + index.sizes[0]};
+  if (index.sizes.size() != 2 || index.sizes[1] != rank) {
+    throw ModelError("E1307", cat("sparse indices of shape ", shape_text(index.sizes), " do not fit a tensor of rank ", rank));
+  }
+  std::vector<int64_t> places;
+  const int64_t* next = index.storage.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < index.sizes[0]; ++i) {
+    int64_t place = 0;
+    for (int64_t axis = 0; axis < rank; ++axis, ++next) {
+      const bool is_inside = *next >= 0 && *next < sizes[static_cast<size_t>(axis)];
+      place = is_inside && place >= 0 ? place * sizes[static_cast<size_t>(axis)] + *next : -1;
+    }
+    if (place < 0) throw ModelError("E1307", cat("sparse coordinates at entry ", i, " are out of range"));
+    places.push_back(place);
+  }
+  return places;
+}
+
 AttributeProto::AttributeType type_of(const AttributeProto& proto) {
   if (proto.type() != AttributeProto::UNDEFINED) return proto.type();
   if (proto.has_f()) return AttributeProto::FLOAT;      // files of IR 1 tell it by the field alone
@@ -121,13 +144,14 @@ Constant constant_from_proto(TensorProto&& proto, const ExternalTensor& external
   const int64_t count = checked_count(proto);
   const int fields = filled_fields(proto);
   const bool is_external = proto.data_location() == TensorProto::EXTERNAL;
-  if (fields > 1 || (is_external && fields > 0)) throw ModelError("E1304", "the tensor has more than one data field");
+  if (fields > 1) throw ModelError("E1304", "the tensor has more than one data field");
   if (constant.dtype == DType::string) return string_constant(proto, std::move(constant), count);
   const int64_t needed = (count * bits_of(constant.dtype) + 7) / 8;
   Tensor bytes;
   if (is_external) {
     if (!external) throw ModelError("E1208", "the tensor's data lies in another file, which a model in memory cannot have");
     bytes = external(proto, constant.dtype, needed);
+    if (fields > 0) throw ModelError("E1304", "the tensor has data in the message and in another file");
   } else if (proto.has_raw_data() && fields == (proto.raw_data().empty() ? 0 : 1)) {
     if (static_cast<int64_t>(proto.raw_data().size()) != needed) {
       wrong_size(proto, constant.dtype, needed, static_cast<int64_t>(proto.raw_data().size()), "bytes");
@@ -168,22 +192,20 @@ Constant dense_from_sparse(const onnx::SparseTensorProto& proto, const ExternalT
   const Constant given = constant_from_proto(std::move(numbers), external);
   const Constant index = constant_from_proto(std::move(places), external);
   if (index.dtype != DType::int64) throw ModelError("E1307", "sparse indices are not int64");
+  if (given.strings || is_packed(given.dtype)) throw ModelError("E1307", cat("sparse tensors of ", name_of(given.dtype), " are not defined"));
   if (count > largest) throw ModelError("E1004", cat("sparse tensor of ", count, " elements is over the limit of ", largest));
-  Tensor flat = index.storage;                                     // [n] or [n, rank]
-  if (flat.dim() == 2) {
-    Tensor linear = at::zeros({flat.size(0)}, at::kLong);
-    for (int64_t axis = 0; axis < flat.size(1); ++axis) linear = linear * proto.dims(static_cast<int>(axis)) + flat.select(1, axis);
-    flat = linear;
-  }
-  const bool is_sorted = flat.numel() < 2 || (flat.slice(0, 1) > flat.slice(0, 0, -1)).all().item<bool>();
-  if (!is_sorted || (flat.numel() > 0 && (flat[0].item<int64_t>() < 0 || flat[-1].item<int64_t>() >= count)) ||
-      flat.numel() != given.storage.numel()) {
+  const std::vector<int64_t> flat = flat_places(index, {proto.dims().begin(), proto.dims().end()});
+  const bool is_sorted = std::adjacent_find(flat.begin(), flat.end(), std::greater_equal<>()) == flat.end();
+  if (!is_sorted || (!flat.empty() && (flat.front() < 0 || flat.back() >= count)) || static_cast<int64_t>(flat.size()) != element_count(given)) {
     throw ModelError("E1307", "sparse indices are unsorted, repeated or out of range");
   }
   Constant constant{.dtype = given.dtype, .sizes = {proto.dims().begin(), proto.dims().end()}};
-  constant.storage = at::zeros({count}, given.storage.options());
-  constant.storage.index_put_({flat}, given.storage.reshape({-1}));
-  constant.storage = constant.storage.reshape(constant.sizes);
+  const auto width = static_cast<size_t>(bits_of(given.dtype) / 8);
+  const Tensor bytes = at::zeros({count * static_cast<int64_t>(width)}, at::kByte), from = given.storage.contiguous();
+  for (size_t i = 0; i < flat.size(); ++i) {
+    std::memcpy(bytes.mutable_data_ptr<uint8_t>() + static_cast<size_t>(flat[i]) * width, static_cast<const char*>(from.const_data_ptr()) + i * width, width);
+  }
+  constant.storage = as_elements(bytes, given.dtype, constant.sizes);
   constant.sparse = std::make_shared<const Opaque>(Opaque{proto.SerializeAsString()});
   return constant;
 }
