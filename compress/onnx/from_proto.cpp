@@ -78,7 +78,7 @@ void Reader::describe(ValueId id, const onnx::ValueInfoProto& proto) {
   if (proto.has_type()) type_from_proto(proto.type(), described);
   onnx::ValueInfoProto rest = proto;
   rest.clear_name();
-  rest.clear_type();
+  if (proto.type().ByteSizeLong() > 0) rest.clear_type();   // an empty one is kept as it is
   rest.clear_doc_string();
   described.rest = leftover(rest);
   graph_.set_value(id, std::move(described));
@@ -105,8 +105,18 @@ void Reader::read_constants(onnx::GraphProto& proto, Scope& scope, Body& body) {
 
 void Reader::read_sparse(onnx::GraphProto& proto, Scope& scope, Body& body) {
   for (const onnx::SparseTensorProto& sparse : proto.sparse_initializer()) {
-    const ValueId id = define(scope, sparse.values().name(), "a sparse initializer");
-    graph_.set_constant(id, dense_from_sparse(sparse, external_, kLargestDense));
+    const std::string& name = sparse.values().name();
+    const auto known = scope.names.find(name);
+    const bool is_input = known != scope.names.end() && graph_.constant(known->second) == nullptr;
+    const ValueId id = is_input ? known->second : define(scope, name, "a sparse initializer");
+    const Value declared = graph_.value(id);
+    try {
+      graph_.set_constant(id, dense_from_sparse(sparse, external_, kLargestDense));
+    } catch (Error& error) {
+      error.within(cat("tensor '", printable(name), "'"));
+      throw;
+    }
+    if (is_input) graph_.set_value(id, declared);
     body.constants.push_back(id);
   }
   proto.clear_sparse_initializer();
@@ -290,12 +300,14 @@ void read_header(onnx::ModelProto& model, ModelHeader& header, Strings* notes) {
     header.functions.push_back({function.domain(), function.name(), function.overload(), leftover(function)});
   }
   (void)notes;
+  const bool has_version_zero = model.has_model_version() && model.model_version() == 0;
   for (const auto clear : {&onnx::ModelProto::clear_ir_version, &onnx::ModelProto::clear_producer_name, &onnx::ModelProto::clear_producer_version,
                            &onnx::ModelProto::clear_domain, &onnx::ModelProto::clear_doc_string, &onnx::ModelProto::clear_model_version,
                            &onnx::ModelProto::clear_metadata_props, &onnx::ModelProto::clear_opset_import, &onnx::ModelProto::clear_functions,
                            &onnx::ModelProto::clear_graph}) {
     (model.*clear)();
   }
+  if (has_version_zero) model.set_model_version(0);
   header.rest = leftover(model);
 }
 
