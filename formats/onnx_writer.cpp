@@ -6,6 +6,8 @@
 
 #include <onnx/onnx_pb.h>
 
+#include <unistd.h>
+
 #include <cstdio>
 
 namespace niwaki {
@@ -95,10 +97,11 @@ StagedModel::StagedModel(const Graph& graph, const std::string& path, const Writ
     stream(graph, layout, [&](std::span<const std::byte> bytes) { hash.update(bytes); });
     digest = hash.hex();
     files_->data_path = cat(stem_of(path), ".", digest.substr(0, 8), ".data");
+    const bool is_new = access(files_->data_path.c_str(), F_OK) != 0;   // else an earlier model may own the same content
     AtomicFile data(files_->data_path);
     stream(graph, layout, [&](std::span<const std::byte> bytes) { data.write(bytes); });
     data.commit();
-    files_->made_data = true;
+    files_->made_data = is_new;
     proto_options.largest_inline = kLeastExternal;
     proto_options.left_behind = [&](ValueId id, const Constant&, onnx::TensorProto& tensor) {
       tensor.set_data_location(onnx::TensorProto::EXTERNAL);
