@@ -1,0 +1,143 @@
+#include "compress/error.h"
+#include "formats/format.h"
+#include "formats/onnx_reader.h"
+#include "tests/formats/onnx_bytes.h"
+#include "tests/formats/shared_data.h"
+
+#include <gtest/gtest.h>
+
+#include <ctime>
+#include <map>
+
+namespace niwaki {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Verdict {
+  std::string code, text;                    // "": loads
+  double cpu_seconds = 0;
+};
+
+Verdict verdict_of(const fs::path& path) {
+  const std::clock_t begin = std::clock();
+  Verdict verdict;
+  try {
+    const Model model = read_model(path.string());
+    for (const std::string& file : model.external_files) {
+      EXPECT_TRUE(file.find("..") == std::string::npos && file.front() != '/') << path << " read " << file;
+    }
+  } catch (const Error& error) {
+    verdict = {error.code(), error.text()};
+  }
+  verdict.cpu_seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+  return verdict;
+}
+
+// The documented verdict on files that lie, or that only look as if they did.
+const std::map<std::string, std::string> kDocumented = {
+    {"corrupt-model", "E1001"},
+    {"git_lfs_pointer_Yolo", "E1006"},
+    {"icm-31000000518082", "E1001"},
+    {"test_arbitrary_external_file", "E1201"},
+    {"java-external-matmul", "E1208"},
+    {"model_with_external_initializer_come_from_user", "E1208"},
+    {"bad_names", "E1008"},
+    {"pickled_module_named_scripted", "E1501"},
+    {"bert_toy_optimized", ""},
+    {"negative-fuse-conv-add-no-bias", ""},
+    {"model_with_invalid_ort_config_json", ""},
+    {"sparse_initializer_as_output", ""},
+    {"avoid_reuse_of_buffer_for_node_output_with_no_consumers", ""}};
+
+class Hostile : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = shared_data() / "hostile";
+    if (!fs::is_directory(folder_)) GTEST_SKIP() << "no folder " << folder_ << "; set NIWAKI_SHARED_DATA";
+  }
+  std::vector<fs::path> files() const {
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::recursive_directory_iterator(folder_)) {
+      if (entry.is_regular_file()) found.push_back(entry.path());
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+  }
+  fs::path folder_;
+};
+
+TEST_F(Hostile, FilesMeetTheirDocumentedVerdict) {
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    const auto documented = kDocumented.find(entry.path().stem().string());
+    if (documented == kDocumented.end()) continue;
+    const Verdict verdict = verdict_of(entry.path());
+    EXPECT_EQ(verdict.code, documented->second) << entry.path() << "\n" << verdict.text;
+  }
+}
+
+TEST_F(Hostile, EveryFileLoadsOrIsRefusedInASecond) {
+  size_t loaded = 0;
+  for (const fs::path& path : files()) {
+    const Verdict verdict = verdict_of(path);
+    loaded += verdict.code.empty();
+    const char area = verdict.code.empty() ? '1' : verdict.code[1];
+    EXPECT_TRUE(area == '1' || area == '3' || area == '4') << path << "\n" << verdict.text;
+    EXPECT_LT(verdict.cpu_seconds, 1.0 + static_cast<double>(fs::file_size(path)) / 50e6) << path;
+    if (std::getenv("NIWAKI_LIST") != nullptr) std::printf("LIST %s|%s|%s\n", path.c_str(), verdict.code.c_str(), verdict.text.c_str());
+  }
+  EXPECT_GT(loaded, files().size() * 9 / 10);
+}
+
+/// A documented refusal, or a model.
+std::string code_of_bytes(const std::string& bytes) {
+  try {
+    read_onnx_bytes(std::as_bytes(std::span(bytes)), {});
+    return "";
+  } catch (const Error& error) {
+    return error.code();
+  }
+}
+
+/// Models with bodies, attributes of every type, sparse parts and external data, too, would be longer: this one has each.
+std::string rich_model() {
+  using namespace onnx_bytes;
+  const std::string tensor = number(2, 7) + text(9, std::string(8, '\1'));
+  const std::string constant = text(2, "c") + text(3, "k") + text(4, "Constant") + text(5, text(1, "value") + number(20, 4) + text(5, tensor));
+  const std::string inner = text(1, text(1, "c") + text(2, "t") + text(4, "Identity")) + text(2, "b") + text(12, text(1, "t"));
+  const std::string branch = text(1, "x") + text(2, "z") + text(4, "If") + text(5, text(1, "then_branch") + number(20, 5) + text(6, inner)) +
+                             text(5, text(1, "else_branch") + number(20, 5) + text(6, inner));
+  return model_of(text(1, constant) + text(1, branch) + small_graph() + text(13, value_info("z")));
+}
+
+TEST(Malformed, TheModelsAreValidAsTheyAre) {
+  EXPECT_EQ(code_of_bytes(onnx_bytes::small_model()), "");
+  EXPECT_EQ(code_of_bytes(rich_model()), "");
+}
+
+TEST(Malformed, EveryTruncationIsRefused) {
+  for (const std::string& model : {onnx_bytes::small_model(), rich_model()}) {
+    for (size_t length = 0; length < model.size(); ++length) {
+      const std::string code = code_of_bytes(model.substr(0, length));
+      EXPECT_TRUE(code.starts_with("E1")) << "first " << length << " bytes: " << code;
+    }
+  }
+}
+
+TEST(Malformed, EveryBitFlipIsRefusedOrAModel) {
+  size_t loaded = 0, refused = 0;
+  for (const std::string& model : {onnx_bytes::small_model(), rich_model()}) {
+    for (size_t bit = 0; bit < model.size() * 8; ++bit) {
+      std::string flipped = model;
+      flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ 1 << bit % 8);
+      const std::string code = code_of_bytes(flipped);
+      ++(code.empty() ? loaded : refused);
+      EXPECT_TRUE(code.empty() || code.starts_with("E1") || code.starts_with("E3")) << "bit " << bit << ": " << code;
+    }
+  }
+  EXPECT_GT(loaded, 100u);                   // names and numbers may change
+  EXPECT_GT(refused, 1000u);
+}
+
+}  // namespace
+}  // namespace niwaki
