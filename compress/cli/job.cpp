@@ -17,6 +17,7 @@
 #include "passes/all_passes.h"
 
 #include <chrono>
+#include <filesystem>
 
 namespace niwaki {
 namespace {
@@ -320,6 +321,7 @@ JobResult Job::run() {
   const int exit_code = apply_gates(report_, limits);
   staged_->commit();
   report_["content_hash"] = content_hash(report_);
+  if (request_.write_report) std::filesystem::create_directories(report_directory(request_));
   if (request_.write_report) write_reports(report_, report_directory(request_), request_.report_formats);
   return {std::move(report_), exit_code};
 }
