@@ -10,7 +10,7 @@ namespace {
 int exponent_of(double magnitude) {
   int exponent = 0;
   std::frexp(magnitude, &exponent);
-  return magnitude == 0 ? -126 : std::max(exponent, -126);
+  return magnitude == 0 ? Histogram::kLeastExponent : std::max(exponent, Histogram::kLeastExponent);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace niwaki {
 class Histogram {
  public:
   static constexpr int kBins = 2048;
+  static constexpr int kLeastExponent = -100;   // kBins / 2^e is a float; smaller numbers fall into the bins around zero
   void add(const Tensor& numbers);           // any shape, floating point, finite
   void add(const Histogram& other);
   double low() const { return min_; }        // exact
@@ -24,7 +25,7 @@ class Histogram {
 
  private:
   void widen(int exponent, bool needs_sign);
-  int exponent_ = -126;
+  int exponent_ = kLeastExponent;
   bool signed_ = false;
   std::vector<int64_t> counts_ = std::vector<int64_t>(kBins);
   double min_ = 0, max_ = 0;
