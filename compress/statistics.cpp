@@ -149,10 +149,22 @@ class Collector {
   std::map<ValueId, std::vector<const LinearView*>> means_;
 };
 
-Range Statistics::range(ValueId id) const { return ranges_.at(id); }
-const Histogram& Statistics::histogram(ValueId id) const { return histograms_.at(id); }
-const ChannelSums& Statistics::channels(ValueId id) const { return channels_.at(id); }
-const Tensor& Statistics::input_mean(NodeId id) const { return input_means_.at(id); }
+namespace {
+
+template <typename Map>
+const typename Map::mapped_type& seen(const Map& found, const typename Map::key_type& id) {
+  const auto one = found.find(id);
+  if (one != found.end()) return one->second;
+  throw ModelError("E1712", "the calibration data gives a value no number to look at",
+                   {.help = "give samples that reach every part of the model, or leave that part out with --keep"});
+}
+
+}  // namespace
+
+Range Statistics::range(ValueId id) const { return seen(ranges_, id); }
+const Histogram& Statistics::histogram(ValueId id) const { return seen(histograms_, id); }
+const ChannelSums& Statistics::channels(ValueId id) const { return seen(channels_, id); }
+const Tensor& Statistics::input_mean(NodeId id) const { return seen(input_means_, id); }
 
 Statistics collect(const Executor& executor, const Graph& graph, const Dataset& data, const Wanted& wanted, Progress& progress) {
   const Collector collector(graph, wanted);

@@ -30,7 +30,8 @@ struct Wanted {
 /// What one streamed pass over the data found out; memory does not grow with the samples.
 class Statistics {
  public:
-  Range range(ValueId id) const;             // exact minimum and maximum; E1712 where nothing was seen
+  // Each throws E1712 where nothing was seen.
+  Range range(ValueId id) const;             // exact minimum and maximum
   bool has_range(ValueId id) const { return ranges_.contains(id); }
   const Histogram& histogram(ValueId id) const;
   const ChannelSums& channels(ValueId id) const;
