@@ -80,14 +80,17 @@ T read(const Json& json, const char* name) {
   } else if constexpr (std::is_same_v<U, bool>) {
     return json.is_boolean() ? json.get<bool>() : refuse("true or false");
   } else if constexpr (std::is_integral_v<U>) {
-    return json.is_number_integer() ? json.get<U>() : refuse("a whole number");
+    if (!json.is_number_integer()) return refuse("a whole number");
+    const U value = json.get<U>();
+    return Json(value) == json ? value : refuse("a smaller number");
   } else if constexpr (std::is_floating_point_v<U>) {
     return json.is_number() ? json.get<U>() : refuse("a number");
   } else if constexpr (std::is_same_v<U, std::string>) {
     return json.is_string() ? json.get<U>() : refuse("text");
   } else {
     if (json.is_string()) return U{json.get<std::string>()};
-    return json.is_array() ? json.get<U>() : refuse("a list");
+    const bool is_list = json.is_array() && std::all_of(json.begin(), json.end(), [](const Json& one) { return one.is_string(); });
+    return is_list ? json.get<U>() : refuse("a list of text");
   }
 }
 
