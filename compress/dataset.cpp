@@ -101,13 +101,16 @@ Dataset::Dataset(const Graph& graph, SampleArrays arrays, const Options& options
                           .help = cat("name the array as the input, or give --input ", printable(value.name), "=VALUE")});
       } else if (found->second->sizes().empty()) {
         feed.constant = found->second->rows(0, 1);
+        if (feed.constant.tensor.defined() && value.dtype != DType::undefined) {
+          feed.constant = RunValue(cast_lossless(feed.constant.tensor, value.dtype, value.name), value.dtype);
+        }
       } else {
         const std::vector<int64_t> sizes = found->second->sizes();
         if (!fits(value, sizes)) {
           throw UsageError("E1704", cat("array '", printable(value.name), "' has shape ", shape_text(sizes), "; the input wants ", sizes_of(value)),
                            {.help = "the first axis counts the samples; the others are the input's"});
         }
-        if (num_samples_ != 0 && sizes[0] != num_samples_) {
+        if (!first_name.empty() && sizes[0] != num_samples_) {
           throw UsageError("E1705", cat("array '", printable(value.name), "' has ", sizes[0], " samples, '", printable(first_name), "' has ", num_samples_));
         }
         num_samples_ = sizes[0];
@@ -115,6 +118,10 @@ Dataset::Dataset(const Graph& graph, SampleArrays arrays, const Options& options
         feed.array = found->second;
         if (value.shape && !value.shape->empty()) {
           const auto* size = std::get_if<int64_t>(&(*value.shape)[0]);
+          if (size && *size > 0 && fixed_batch > 0 && *size != fixed_batch) {
+            throw UsageError("E1704", cat("input '", printable(value.name), "' takes ", *size, " samples at once, others take ", fixed_batch),
+                             {.help = cat("give --input ", printable(value.name), "=VALUE")});
+          }
           if (size && *size > 0) fixed_batch = *size;
         }
       }
@@ -164,9 +171,22 @@ Dataset Dataset::head(int64_t count) const {
 
 namespace {
 
+RunValue gather_strings(const SampleArray& array, const std::vector<int64_t>& chosen, int64_t first, int64_t count) {
+  RunValue all;
+  Strings texts;
+  for (int64_t i = first; i < first + count; ++i) {
+    all = array.rows(chosen[static_cast<size_t>(i)], 1);
+    texts.insert(texts.end(), all.strings->begin(), all.strings->end());
+  }
+  all.strings = std::make_shared<const Strings>(std::move(texts));
+  all.sizes[0] = count;
+  return all;
+}
+
 /// Samples [first, first + count) of those chosen; runs of neighbours are read at once.
 RunValue gather_rows(const SampleArray& array, const std::vector<int64_t>& chosen, int64_t first, int64_t count) {
   if (chosen.empty()) return array.rows(first, count);
+  if (array.dtype() == DType::string) return gather_strings(array, chosen, first, count);
   std::vector<Tensor> parts;
   for (int64_t i = first; i < first + count;) {
     int64_t end = i + 1;
