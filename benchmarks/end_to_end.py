@@ -29,7 +29,9 @@ def arguments():
     parser.add_argument("--niwaki", type=Path, default=ROOT / ".venv" / "bin" / "niwaki")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "end_to_end")
     parser.add_argument("--rounds", type=int, default=4)
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.acceptance, options.niwaki, options.out = (p.absolute() for p in (options.acceptance, options.niwaki, options.out))
+    return options
 
 
 def interpreter(common, environment, package):
