@@ -70,9 +70,9 @@ EstimatedRange by_percentile(const Histogram& histogram, double percentile, bool
   const double total = static_cast<double>(histogram.total());
   const auto& counts = histogram.counts();
   if (is_symmetric) {
-    for (int reach = kBins / 2; reach > 1; --reach) {     // |x| < reach bins from zero outwards
+    const int zero = histogram.is_signed() ? kBins / 2 : 0;
+    for (int reach = kBins - zero; reach > 1; --reach) {   // |x| < reach bins from zero outwards
       double inside = 0;
-      const int zero = histogram.is_signed() ? kBins / 2 : 0;
       for (int bin = std::max(0, zero - reach + 1); bin < std::min(kBins, zero + reach - 1); ++bin) inside += static_cast<double>(counts[bin]);
       if (total - inside > share * total) {
         const double high = std::min(std::max(-least, most), histogram.edge(std::min(kBins, zero + reach)));
