@@ -30,6 +30,7 @@ class Candidates {
   }
   bool is_float32(ValueId id) const { return graph_.value(id).dtype == DType::float32; }
   std::optional<NodeId> sole_reader(ValueId id) const;
+  bool is_per_output(const LinearView& view) const;
   std::optional<NodeId> activation(ValueId output) const;
   std::optional<Work> linear_work(const LinearView& view) const;
   std::optional<IntegerUnit> linear(NodeId id) const;
@@ -43,6 +44,13 @@ std::optional<NodeId> Candidates::sole_reader(ValueId id) const {
   const auto readers = graph_.consumers(id);
   if (readers.size() != 1 || graph_.is_output(id)) return std::nullopt;
   return readers[0];
+}
+
+/// A bias is one number, or one per output: a Gemm takes a matrix, too, which no kernel adds to its sums.
+bool Candidates::is_per_output(const LinearView& view) const {
+  const auto& sizes = graph_.constant(view.bias)->sizes;
+  const int64_t count = element_count(*graph_.constant(view.bias)), out = graph_.constant(view.weight)->sizes[static_cast<size_t>(view.channel_axis)];
+  return count == 1 || (count == out && sizes.back() == out);
 }
 
 /// The Relu, or Clip from 0, that alone reads a value.
@@ -95,7 +103,7 @@ std::optional<IntegerUnit> Candidates::linear(NodeId id) const {
     return std::nullopt;
   }
   const bool has_third = node.inputs.size() > 2 && node.inputs[2] != ValueId::absent;
-  if (has_third && view->bias == ValueId::absent) return std::nullopt;
+  if (has_third && (view->bias == ValueId::absent || !is_per_output(*view))) return std::nullopt;
   const auto work = linear_work(*view);
   if (!work) return std::nullopt;
   IntegerUnit unit{.kind = IntegerUnit::Kind::linear, .node = id, .output = view->output, .inputs = {view->input}, .work = *work};
