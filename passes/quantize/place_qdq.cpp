@@ -11,6 +11,13 @@ ValueId new_value(Graph& graph, const std::string& name, const Value& like, DTyp
   return graph.add_value({.name = graph.fresh_name(name), .dtype = dtype, .shape = like.shape});
 }
 
+/// Nodes that share a weight share its codes, too.
+ValueId shared_constant(Graph& graph, const std::string& name, Constant constant) {
+  const auto known = graph.fresh_name(name) == name ? std::nullopt : graph.find_value(name);
+  if (known && graph.constant(*known) && same_content(*graph.constant(*known), constant)) return *known;
+  return graph.add_constant(name, std::move(constant));
+}
+
 }  // namespace
 
 QuantizedValue place_qdq(Graph& graph, ValueId value, const ActivationGrid& grid, const QuantizedValue* shared) {
@@ -36,7 +43,7 @@ QuantizedValue place_qdq(Graph& graph, ValueId value, const ActivationGrid& grid
 ValueId dequantize_constant(Graph& graph, NodeId before, const std::string& name, const Tensor& codes, DType dtype, const Tensor& scale, int64_t axis) {
   const Constant packed = make_constant(codes, dtype);
   const Value like{.name = name, .shape = Shape(packed.sizes.begin(), packed.sizes.end())};
-  const ValueId q = graph.add_constant(name + ".q", packed), s = graph.add_constant(name + ".s", make_constant(scale));
+  const ValueId q = shared_constant(graph, name + ".q", packed), s = shared_constant(graph, name + ".s", make_constant(scale));
   const ValueId numbers = new_value(graph, name + ".d", like, DType::float32);
   ValueId stored = q;
   if (is_packed(dtype)) {                    // kernels form behind 8 bits only; the cast is folded at load
