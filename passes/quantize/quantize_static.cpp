@@ -77,7 +77,7 @@ class Quantizer {
   void measure();
   void place_activations();
   void quantize_linear(const IntegerUnit& unit);
-  void quantize_bias(const LinearView& view, ActivationGrid input, Tensor& codes, Tensor& scale, const Tensor& bias);
+  void make_room(const LinearView& view, ActivationGrid input, int64_t most, Tensor& codes, Tensor& scale, const Tensor& bias);
   Tensor corrected_bias(const LinearView& view, const Tensor& weight, const Tensor& rounded) const;
 
   Graph& graph_;
@@ -164,25 +164,25 @@ Tensor Quantizer::corrected_bias(const LinearView& view, const Tensor& weight, c
   return bias - (difference * per_output).sum(1);
 }
 
-/// int32 codes of a bias at scale_x * scale_w; where they would not leave room for the sums, the row's weight scale grows.
-void Quantizer::quantize_bias(const LinearView& view, ActivationGrid input, Tensor& codes, Tensor& scale, const Tensor& bias) {
-  const Constant& constant = *graph_.constant(view.weight);
-  const Tensor weight = values(constant);
-  const Tensor rows = weight_rows(view, codes.to(at::kDouble));
+/// Where the int32 codes of a bias, at scale_x * scale_w, would not leave room for the sums, the weight's scale grows.
+void Quantizer::make_room(const LinearView& view, ActivationGrid input, int64_t most, Tensor& codes, Tensor& scale, const Tensor& bias) {
+  const Tensor weight = values(*graph_.constant(view.weight));
   const double reach = std::max(255 - input.zero_point, input.zero_point);
-  const Tensor sums = rows.abs().sum(1) * reach;                                                  // [out]
+  const Tensor sums = weight_rows(view, codes.to(at::kDouble)).abs().sum(1) * reach;               // [out]
   const double room = 2147483647.0;
+  bool has_grown = false;
   for (int64_t row = 0; row < bias.numel(); ++row) {
-    const int64_t at = scale.dim() == 0 ? 0 : row;
-    const double step = static_cast<double>(input.scale) * scale.reshape({-1})[at].item<double>();
+    Tensor shared = scale[scale.numel() == 1 ? 0 : row];
+    const double step = static_cast<double>(input.scale) * shared.item<double>();
     const double magnitude = std::fabs(bias[row].item<double>());
     if (magnitude / step + sums[row].item<double>() < room) continue;
-    const double wider = 1.0001 * magnitude / (static_cast<double>(input.scale) * (room - sums[row].item<double>()));
-    scale.reshape({-1})[at].fill_(static_cast<float>(wider));
-    Tensor affected = codes.movedim(view.channel_axis, 0), original = weight.movedim(view.channel_axis, 0);
-    const int64_t most = (1 << (options_.bits - 1)) - 1;
-    affected[row].copy_(at::round(original[row] / static_cast<float>(wider)).clamp(-most, most));
+    shared.fill_(1.0001 * magnitude / (static_cast<double>(input.scale) * (room - sums[row].item<double>())));
+    has_grown = true;
   }
+  if (!has_grown) return;
+  std::vector<int64_t> broadcast(static_cast<size_t>(weight.dim()), 1);
+  broadcast[static_cast<size_t>(view.channel_axis)] = scale.numel();
+  codes = at::round(weight / scale.reshape(broadcast)).clamp(-most, most).to(at::kChar).contiguous();
 }
 
 void Quantizer::quantize_linear(const IntegerUnit& unit) {
@@ -203,7 +203,7 @@ void Quantizer::quantize_linear(const IntegerUnit& unit) {
   const Tensor rounded = codes.to(at::kFloat) * scale.reshape(broadcast);
   const Tensor bias = corrected_bias(view, weight, rounded);
   const bool writes_bias = has_bias || (options_.correct_bias && view.kind == LinearKind::conv);
-  if (writes_bias) quantize_bias(view, input, codes, scale, bias);
+  if (writes_bias) make_room(view, input, most, codes, scale, bias);
   const Tensor stored_scale = per_tensor ? scale.reshape({}) : scale;
   const std::string name = graph_.value(view.weight).name;
   const DType dtype = options_.bits == 4 ? DType::int4 : DType::int8;
