@@ -101,6 +101,10 @@ TEST(GraphFromProto, InitializersMayBeInputs) {
   ASSERT_NE(graph.constant(w), nullptr);
   EXPECT_TRUE(graph.is_main_input(w));
   EXPECT_EQ(std::get<std::string>(graph.value(w).shape->at(0)), "n");    // the interface keeps its symbolic size
+  const Graph sparse = graph_from_proto(
+      model_of_text(kRelu + " input { name: 's' type { tensor_type { elem_type: 1 } } } sparse_initializer { dims: 3 values { name: 's' data_type: 1 dims: 1 "
+                            "float_data: 5 } indices { data_type: 7 dims: 1 int64_data: 2 } }"), {});
+  EXPECT_NE(sparse.constant(sparse.main().inputs.at(1)), nullptr);
   EXPECT_EQ(refusal(kRelu + " initializer { name: 'w' data_type: 1 float_data: 3 } initializer { name: 'w' data_type: 1 float_data: 3 }"), "E1102");
 }
 
