@@ -1,8 +1,10 @@
 #include "compress/error.h"
+#include "compress/random.h"
 #include "formats/format.h"
 #include "formats/onnx_reader.h"
 #include "tests/formats/onnx_bytes.h"
 #include "tests/formats/shared_data.h"
+#include "tests/formats/temporary_folder.h"
 
 #include <gtest/gtest.h>
 
@@ -150,6 +152,44 @@ TEST(Malformed, EveryBitFlipIsRefusedOrAModel) {
   }
   EXPECT_GT(loaded, 100u);                   // names and numbers may change
   EXPECT_GT(refused, 1000u);
+}
+
+/// A few bytes changed, removed, repeated or moved, by the seed.
+std::string mutated(std::string bytes, uint64_t seed) {
+  Generator random(seed, "malformed");
+  for (uint64_t edits = 1 + random.below(4); edits > 0 && !bytes.empty(); --edits) {
+    const size_t at = random.below(bytes.size()), length = std::min<size_t>(bytes.size() - at, 1 + random.below(16));
+    switch (random.below(5)) {
+      case 0: bytes[at] = static_cast<char>(random.below(256)); break;
+      case 1: bytes[at] = static_cast<char>(bytes[at] ^ 1 << random.below(8)); break;
+      case 2: bytes.erase(at, length); break;
+      case 3: bytes.insert(at, bytes.substr(at, length)); break;
+      default: bytes.insert(random.below(bytes.size()), bytes.substr(at, length)); break;
+    }
+  }
+  return bytes;
+}
+
+TEST(Malformed, MutatedModelsAreRefusedOrModels) {
+  const fs::path folder = shared_data() / "datasets/onnx_conformance";
+  if (!fs::is_directory(folder)) GTEST_SKIP() << "no folder " << folder << "; set NIWAKI_SHARED_DATA";
+  std::vector<fs::path> sources;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.path().filename() == "model.onnx" && entry.file_size() < 8192) sources.push_back(entry.path());
+  }
+  std::sort(sources.begin(), sources.end());
+  ASSERT_FALSE(sources.empty());
+  size_t loaded = 0, refused = 0;
+  for (const fs::path& source : sources) {
+    const std::string bytes = file_text(source);
+    for (uint64_t seed = 0; seed < 60; ++seed) {
+      const std::string code = code_of_bytes(mutated(bytes, seed));
+      ++(code.empty() ? loaded : refused);
+      EXPECT_TRUE(code.empty() || code.starts_with("E1") || code.starts_with("E3")) << source << " seed " << seed << ": " << code;
+    }
+  }
+  EXPECT_GT(loaded, sources.size());
+  EXPECT_GT(refused, 10 * sources.size());
 }
 
 }  // namespace
