@@ -52,6 +52,34 @@ void compress(std::array<uint32_t, 8>& state, const std::byte* block) {
   for (int i = 0; i < 8; ++i) state[i] += sum[i];
 }
 
+void compress_sha1(std::array<uint32_t, 5>& state, const std::byte* block) {
+  uint32_t w[80];
+  for (int i = 0; i < 16; ++i) w[i] = big_endian(block + 4 * i);
+  for (int i = 16; i < 80; ++i) w[i] = std::rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+  auto [a, b, c, d, e] = state;
+  constexpr uint32_t kAdded[4] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
+  for (int i = 0; i < 80; ++i) {
+    const uint32_t choice = (b & c) | (~b & d), majority = (b & c) | (b & d) | (c & d);
+    const uint32_t mixed = i < 20 ? choice : i >= 40 && i < 60 ? majority : b ^ c ^ d;
+    const uint32_t next = std::rotl(a, 5) + mixed + e + kAdded[i / 20] + w[i];
+    e = d;
+    d = c;
+    c = std::rotl(b, 30);
+    b = a;
+    a = next;
+  }
+  const uint32_t sum[5] = {a, b, c, d, e};
+  for (size_t i = 0; i < 5; ++i) state[i] += sum[i];
+}
+
+std::string hex_text(std::span<const uint32_t> words) {
+  std::string text;
+  for (const uint32_t word : words) {
+    for (int shift = 28; shift >= 0; shift -= 4) text += "0123456789abcdef"[word >> shift & 15];
+  }
+  return text;
+}
+
 }  // namespace
 
 void Sha256::update(std::span<const std::byte> bytes) {
@@ -77,11 +105,22 @@ std::string Sha256::hex() {
   std::array<std::byte, 8> length;
   for (int i = 0; i < 8; ++i) length[i] = static_cast<std::byte>(bits >> (56 - 8 * i));
   update(length);
-  std::string text;
-  for (uint32_t word : state_) {
-    for (int shift = 28; shift >= 0; shift -= 4) text += "0123456789abcdef"[word >> shift & 15];
-  }
-  return text;
+  return hex_text(state_);
+}
+
+std::string sha1(std::span<const std::byte> bytes) {
+  std::array<uint32_t, 5> state = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
+  const size_t whole = bytes.size() / 64 * 64;
+  for (size_t at = 0; at < whole; at += 64) compress_sha1(state, bytes.data() + at);
+  std::array<std::byte, 128> tail{};
+  const auto rest = bytes.subspan(whole);
+  std::copy(rest.begin(), rest.end(), tail.begin());
+  tail[rest.size()] = std::byte{0x80};
+  const size_t end = rest.size() < 56 ? 64 : 128;
+  const uint64_t bits = uint64_t{bytes.size()} * 8;
+  for (size_t i = 0; i < 8; ++i) tail[end - 1 - i] = static_cast<std::byte>(bits >> (8 * i));
+  for (size_t at = 0; at < end; at += 64) compress_sha1(state, tail.data() + at);
+  return hex_text(state);
 }
 
 std::string sha256(std::span<const std::byte> bytes) {

@@ -25,4 +25,7 @@ class Sha256 {
 /// SHA-256 as 64 lowercase hexadecimal digits.
 std::string sha256(std::span<const std::byte> bytes);
 
+/// SHA-1 as 40 lowercase hexadecimal digits: what ONNX files call the checksum of their external data, no protection.
+std::string sha1(std::span<const std::byte> bytes);
+
 }  // namespace niwaki

@@ -7,6 +7,8 @@
 
 #include <onnx/onnx_pb.h>
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <optional>
 
@@ -58,9 +60,20 @@ std::shared_ptr<const MappedFile> ExternalData::open(const std::string& location
   return file;
 }
 
+void ExternalData::require_checksum(const std::string& location, const MappedFile& file, const std::string& checksum) {
+  std::string& known = checksums_[location];
+  if (known.empty()) known = sha1(file.bytes());
+  std::string wanted = checksum;
+  std::transform(wanted.begin(), wanted.end(), wanted.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (wanted == known) return;
+  throw ModelError("E1207", cat("external data file '", printable(location), "' is not the one that the model was written with"),
+                   {.found = cat("sha1 ", known, "; needed ", printable(checksum, 60)), .help = "copy the model and its data file again, together"});
+}
+
 Tensor ExternalData::read(const onnx::TensorProto& tensor, int64_t bytes) {
   const Place place = place_of(tensor);
   const auto file = open(place.location);
+  if (!place.checksum.empty()) require_checksum(place.location, *file, place.checksum);
   const uint64_t size = file->bytes().size(), needed = static_cast<uint64_t>(bytes);
   if (place.length && *place.length != needed) {
     throw ModelError("E1205", cat("external data is ", *place.length, " bytes long; the shape asks for ", needed));

@@ -30,9 +30,11 @@ class ExternalData {
 
  private:
   std::shared_ptr<const MappedFile> open(const std::string& location);
+  void require_checksum(const std::string& location, const MappedFile& file, const std::string& checksum);
   std::string model_path_;
   ExternalDataOptions options_;
   std::map<std::string, std::shared_ptr<const MappedFile>> files_;
+  std::map<std::string, std::string> checksums_;   // of the files that somebody asked about
 };
 
 }  // namespace niwaki

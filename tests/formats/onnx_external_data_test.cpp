@@ -54,6 +54,13 @@ TEST_F(ExternalDataTest, RefusesUnknownAndRepeatedKeys) {
   EXPECT_EQ(read({{"offset", "1"}}, 4), "E1201");
 }
 
+TEST_F(ExternalDataTest, ChecksTheChecksum) {
+  const std::string checksum = "87acec17cd9dcd20a716cc2cf67417b71c8a7016";      // sha1sum of 0123456789
+  EXPECT_EQ(read({{"location", "w.bin"}, {"checksum", checksum}}, 10), "0123456789");
+  EXPECT_EQ(read({{"location", "w.bin"}, {"checksum", "87ACEC17CD9DCD20A716CC2CF67417B71C8A7016"}}, 10), "0123456789");
+  EXPECT_EQ(read({{"location", "w.bin"}, {"checksum", std::string(40, '0')}}, 10), "E1207");
+}
+
 TEST_F(ExternalDataTest, OpensEachFileOnceAndKeepsItMapped) {
   Tensor first, second;
   {
