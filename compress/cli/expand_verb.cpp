@@ -38,6 +38,8 @@ struct QuantizeVerb {
   }
 };
 
+const char* target_name(const QuantizeVerb& verb) { return names(Target{})[static_cast<size_t>(verb.target)]; }
+
 Step stored(const QuantizeVerb& verb) {
   Json options = {{"bits", verb.bits}, {"block_size", verb.block_size}};
   const bool is_default = verb.granularity == AnyGranularity::automatic;
@@ -48,9 +50,20 @@ Step stored(const QuantizeVerb& verb) {
 Step static_step(const QuantizeVerb& verb, bool everywhere) {
   Json options = {{"bits", verb.bits}, {"range_estimator", names(RangeEstimator{})[static_cast<size_t>(verb.range_estimator)]},
                   {"percentile", verb.percentile}, {"symmetric", verb.symmetric}, {"placement", everywhere ? "all" : "auto"},
-                  {"target", names(Target{})[static_cast<size_t>(verb.target)]}};
+                  {"target", target_name(verb)}};
   if (verb.granularity == AnyGranularity::per_tensor) options["granularity"] = "per_tensor";
   return {"quantize_static", options};
+}
+
+/// Products and tables read integers in blocks; what they cannot read is stored.
+std::vector<Step> weight_only(const QuantizeVerb& verb, const Json& options) {
+  const bool is_blocked = verb.granularity == AnyGranularity::automatic || verb.granularity == AnyGranularity::per_block;
+  if (!is_blocked) return {stored(verb)};
+  Json settings = {{"bits", verb.bits}, {"target", target_name(verb)}};
+  for (const char* name : {"block_size", "symmetric"}) {
+    if (options.contains(name)) settings[name] = options[name];
+  }
+  return {{"quantize_weights", settings}, stored(verb)};
 }
 
 }  // namespace
@@ -71,11 +84,8 @@ std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool
     case Mode::static_:
       if (!has_calibration) throw UsageError("E2014", "--mode static needs calibration data", {.help = "give --calib DATA, or use --mode storage"});
       return {static_step(wanted, is_asked), stored(wanted)};
-    case Mode::dynamic: return {{"quantize_dynamic", Json::object()}, stored(wanted)};
-    case Mode::weight_only: {
-      Json settings = {{"bits", wanted.bits}, {"block_size", wanted.block_size}};
-      return {{"quantize_weights", settings}};
-    }
+    case Mode::dynamic: return {{"quantize_dynamic", {{"target", target_name(wanted)}}}, stored(wanted)};
+    case Mode::weight_only: return weight_only(wanted, options);
     default: return {stored(wanted)};
   }
 }

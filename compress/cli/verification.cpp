@@ -17,7 +17,9 @@ constexpr double kLeastSqnrDb = 14;          // of the runtime against the execu
 
 bool has_integer_kernels(const Graph& graph) {
   for (const NodeId id : graph.main().nodes) {
-    if (graph.node(id).op == "QuantizeLinear" || graph.node(id).op == "DynamicQuantizeLinear" || graph.node(id).op == "MatMulNBits") return true;
+    const std::string& op = graph.node(id).op;
+    // a product of a DequantizeLinear becomes a MatMulNBits, which rounds activations to 8 bits unless it is told not to
+    if (op == "QuantizeLinear" || op == "DynamicQuantizeLinear" || op == "MatMulNBits" || op == "DequantizeLinear") return true;
   }
   return false;
 }

@@ -3,6 +3,7 @@
 #include "compress/error.h"
 #include "compress/parallel.h"
 
+#include <algorithm>
 #include <array>
 #include <cfloat>
 #include <cmath>
@@ -83,7 +84,8 @@ BlockCodes quantize_blocks(const Tensor& rows, int bits, int64_t block_size, boo
   if (block_size <= 0 || block_size % kLanes != 0) throw InternalError(cat("blocks of ", block_size));
   const Tensor numbers = rows.to(at::kFloat).contiguous();
   const int64_t count = numbers.size(0), n = numbers.size(1), blocks = (n + block_size - 1) / block_size;
-  BlockCodes made{at::empty({count, blocks * block_size}, at::kByte), at::empty({count, blocks}, at::kFloat), at::empty({count, blocks}, at::kByte)};
+  BlockCodes made{at::empty({count, blocks * block_size}, at::kByte), at::empty({count, blocks}, at::kFloat),
+                  at::empty({count, blocks}, at::kByte)};
   const float* x = numbers.const_data_ptr<float>();
   auto* codes = made.codes.mutable_data_ptr<uint8_t>();
   auto* scales = made.scale.mutable_data_ptr<float>();
@@ -97,13 +99,14 @@ BlockCodes quantize_blocks(const Tensor& rows, int bits, int64_t block_size, boo
       const Grid grid = best_grid(block.data(), block_size, bits, symmetric);
       const float inverse = 1.0f / grid.scale;
       uint8_t* out = codes + row * blocks * block_size + start;
-      for (int64_t i = 0; i < block_size; ++i) out[i] = static_cast<uint8_t>(code(block[static_cast<size_t>(i)], grid, inverse));
+      std::transform(block.begin(), block.end(), out, [&](float x) { return static_cast<uint8_t>(code(x, grid, inverse)); });
       scales[row * blocks + b] = grid.scale;
       zeros[row * blocks + b] = static_cast<uint8_t>(grid.zero);
     }
   };
   parallel_for((count + kRowsAtOnce - 1) / kRowsAtOnce, [&](int64_t part) {
-    for (int64_t row = part * kRowsAtOnce; row < std::min(count, (part + 1) * kRowsAtOnce); ++row) quantize_row(row);
+    const int64_t end = std::min(count, (part + 1) * kRowsAtOnce);
+    for (int64_t row = part * kRowsAtOnce; row < end; ++row) quantize_row(row);
   });
   return made;
 }

@@ -20,7 +20,9 @@ constexpr double kLeastSqnr = 10;            // dB: below it a weight stays as i
 
 std::string reason_of_others(const Node& node) {
   if (!is_default_domain(node.domain)) return "";
-  if (node.op == "Conv") return "integer convolutions with uint8 activations and int8 weights are slower than float; static or store_weights takes it";
+  if (node.op == "Conv") {
+    return "integer convolutions with uint8 activations and int8 weights are slower than float; static or store_weights takes it";
+  }
   if (node.op == "ConvTranspose") return "no integer kernel; store_weights takes it";
   const bool is_recurrent = node.op == "LSTM" || node.op == "GRU" || node.op == "RNN";
   return is_recurrent ? cat("no standard operator runs ", node.op, " in integers; store_weights takes it") : "";
@@ -73,7 +75,8 @@ std::string sharing_obstacle(const Graph& graph, const LinearView& view, const s
 
 class Quantizer {
  public:
-  Quantizer(Graph& graph, Target target, PassContext& context) : graph_(graph), most_(target == Target::onnxruntime_cpu_novnni ? kMostReduced : kMost), context_(context) {}
+  Quantizer(Graph& graph, Target target, PassContext& context)
+      : graph_(graph), most_(target == Target::onnxruntime_cpu_novnni ? kMostReduced : kMost), context_(context) {}
   void quantize(const LinearView& view);
 
  private:
@@ -103,16 +106,18 @@ std::optional<Quantizer::Weight> Quantizer::weight_of(const LinearView& view) {
     return std::nullopt;
   }
   const std::string label = graph_.label(view.node);
-  const ValueId quantized = new_constant(graph_, cat(label, ".weight_quantized"), make_constant(codes.t().to(at::kChar).contiguous()));
-  const Weight made{quantized, new_constant(graph_, cat(label, ".weight_scale"), make_constant(scale.reshape({-1}).contiguous())), sqnr};
+  const auto written = [&](const char* role, const Tensor& numbers) { return new_constant(graph_, cat(label, role), make_constant(numbers.contiguous())); };
+  const Weight made{written(".weight_quantized", codes.t().to(at::kChar)), written(".weight_scale", scale.reshape({-1})), sqnr};
   return weights_.emplace(view.weight, made).first->second;
 }
 
 Quantizer::Codes Quantizer::codes_of(ValueId input, NodeId reader) {
   if (const auto known = inputs_.find(input); known != inputs_.end()) return known->second;
   const Value x = graph_.value(input);
-  const Codes made{value(cat(x.name, ".quantized"), DType::uint8, x.shape), value(cat(x.name, ".scale"), DType::float32, Shape{}), value(cat(x.name, ".zero_point"), DType::uint8, Shape{})};
-  graph_.insert_before(reader, {.name = cat(x.name, ".quantize"), .op = "DynamicQuantizeLinear", .inputs = {input}, .outputs = {made.codes, made.scale, made.zero_point}});
+  const Codes made{value(cat(x.name, ".quantized"), DType::uint8, x.shape), value(cat(x.name, ".scale"), DType::float32, Shape{}),
+                   value(cat(x.name, ".zero_point"), DType::uint8, Shape{})};
+  graph_.insert_before(reader, {.name = cat(x.name, ".quantize"), .op = "DynamicQuantizeLinear", .inputs = {input},
+                                .outputs = {made.codes, made.scale, made.zero_point}});
   return inputs_.emplace(input, made).first->second;
 }
 
@@ -121,7 +126,8 @@ void Quantizer::quantize(const LinearView& view) {
   if (!weight) return;
   const std::string label = graph_.label(view.node);
   const Codes x = codes_of(view.input, view.node);
-  const ValueId output = view.output, bias = view.kind == LinearKind::gemm ? input_or_absent(graph_.node(view.node), 2) : ValueId::absent;
+  const ValueId output = view.output;
+  const ValueId bias = view.kind == LinearKind::gemm ? input_or_absent(graph_.node(view.node), 2) : ValueId::absent;
   const std::optional<Shape> shape = graph_.value(output).shape;
   const ValueId sums = value(cat(label, ".sums"), DType::int32, shape), numbers = value(cat(label, ".float"), DType::float32, shape);
   const ValueId factor = value(cat(label, ".scale"), DType::float32, Shape{graph_.constant(weight->scale)->sizes[0]});
@@ -130,10 +136,15 @@ void Quantizer::quantize(const LinearView& view) {
   graph_.set_inputs(view.node, {x.codes, weight->codes, x.zero_point});
   for (const char* name : {"alpha", "beta", "transA", "transB"}) graph_.remove_attribute(view.node, name);
   graph_.set_operator(view.node, "MatMulInteger", graph_.node(view.node).domain);
-  NodeId last = graph_.insert_after(view.node, {.name = cat(label, ".cast"), .op = "Cast", .inputs = {sums}, .outputs = {numbers}, .attributes = {{"to", static_cast<int64_t>(DType::float32)}}});
-  last = graph_.insert_after(last, {.name = cat(label, ".factor"), .op = "Mul", .inputs = {x.scale, weight->scale}, .outputs = {factor}});
-  last = graph_.insert_after(last, {.name = cat(label, ".rescale"), .op = "Mul", .inputs = {numbers, factor}, .outputs = {product}});
-  if (bias != ValueId::absent) graph_.insert_after(last, {.name = cat(label, ".add_bias"), .op = "Add", .inputs = {product, bias}, .outputs = {output}});
+  NodeId last = view.node;
+  const auto append = [&](const char* role, const char* op, std::vector<ValueId> inputs, ValueId made) {
+    last = graph_.insert_after(last, {.name = cat(label, role), .op = op, .inputs = std::move(inputs), .outputs = {made}});
+  };
+  append(".cast", "Cast", {sums}, numbers);
+  graph_.set_attribute(last, "to", static_cast<int64_t>(DType::float32));
+  append(".factor", "Mul", {x.scale, weight->scale}, factor);
+  append(".rescale", "Mul", {numbers, factor}, product);
+  if (bias != ValueId::absent) append(".add_bias", "Add", {product, bias}, output);
   remove_unused_constant(graph_, view.weight);
   context_.report.change(label, {{"sqnr_db", weight->sqnr}});
 }

@@ -108,10 +108,13 @@ Groups groups_of(const Graph& graph, const Form& form, PassContext& context) {
   Groups groups;
   for (const NodeId id : graph.main().nodes) {
     const Node& node = graph.node(id);
-    if (is_left_to_store(node)) context.report.skip(graph.label(id), cat(node.op, " on stored integers is slower than float; store_weights takes it"));
+    if (is_left_to_store(node)) {
+      context.report.skip(graph.label(id), cat(node.op, " on stored integers is slower than float; store_weights takes it"));
+    }
     if (!is_weight_reader(graph, node)) continue;
     Reader reader;
-    std::string reason = is_selected(graph, id, context.keep, context.only) ? place_of(graph, id, form.generic, reader) : "kept by the caller";
+    const bool is_wanted = is_selected(graph, id, context.keep, context.only);
+    std::string reason = is_wanted ? place_of(graph, id, form.generic, reader) : "kept by the caller";
     const ValueId weight = reason.empty() ? node.inputs[reader.index] : ValueId::absent;
     if (reason.empty()) reason = weight_obstacle(graph, weight, form);
     if (!reason.empty()) {
@@ -131,7 +134,8 @@ std::string sharing_obstacle(const Graph& graph, ValueId weight, const std::vect
     const bool is_known = std::any_of(readers.begin(), readers.end(), [&](const Reader& one) { return one.node == consumer; });
     if (!is_known) return cat("its weight is also read by '", printable(graph.label(consumer)), "', which stays float");
   }
-  const bool agrees = std::all_of(readers.begin(), readers.end(), [&](const Reader& one) { return one.channel_axis == readers[0].channel_axis; });
+  const bool agrees = std::all_of(readers.begin(), readers.end(),
+                                  [&](const Reader& one) { return one.channel_axis == readers[0].channel_axis; });
   return agrees ? "" : "its readers need blocks along different axes of their weight";
 }
 
@@ -199,7 +203,8 @@ std::vector<ValueId> Writer::product_inputs(NodeId id) {
     // the same bytes in another shape: the runtime reshapes them once, when it loads the model
     const ValueId shape = new_constant(graph_, cat(name_, ".weight_shape"), make_constant(at::tensor(sizes, at::kLong)));
     product_ = graph_.add_value({.name = graph_.fresh_name(cat(name_, ".weight_quantized"))});
-    graph_.insert_before(graph_.main().nodes.front(), {.name = cat(name_, ".reshape_weight"), .op = "Reshape", .inputs = {table_, shape}, .outputs = {product_}});
+    Node reshape{.name = cat(name_, ".reshape_weight"), .op = "Reshape", .inputs = {table_, shape}, .outputs = {product_}};
+    graph_.insert_before(graph_.main().nodes.front(), std::move(reshape));
   }
   std::vector<ValueId> inputs = {graph_.node(id).inputs[0], constant(product_, "weight_quantized", codes.reshape(sizes)), scale(), zero_point()};
   const ValueId bias = input_or_absent(graph_.node(id), 2);
@@ -230,8 +235,11 @@ void Writer::write_product(NodeId id) {
 void Writer::write_generic(NodeId id) {
   // [inputs, outputs] with blocks down the inputs: runtimes fuse only this with the product, and one expansion per reader
   const int64_t middle = form_.symmetric ? int64_t{1} << (form_.bits - 1) : 0;
-  const DType dtype = form_.symmetric ? (form_.bits == 4 ? DType::int4 : DType::int8) : (form_.bits == 4 ? DType::uint4 : DType::uint8);
-  const auto typed = [&](const Tensor& codes) { return (codes.to(at::kShort) - middle).to(form_.symmetric ? at::kChar : at::kByte).t().contiguous(); };
+  const DType signed_type = form_.bits == 4 ? DType::int4 : DType::int8, unsigned_type = form_.bits == 4 ? DType::uint4 : DType::uint8;
+  const DType dtype = form_.symmetric ? signed_type : unsigned_type;
+  const auto typed = [&](const Tensor& codes) {
+    return (codes.to(at::kShort) - middle).to(form_.symmetric ? at::kChar : at::kByte).t().contiguous();
+  };
   const ValueId codes = constant(product_, "weight_quantized", typed(blocks_.codes.narrow(1, 0, inputs_)), dtype);
   std::vector<ValueId> inputs = {codes, constant(scale_, "weight_scale", blocks_.scale.t())};
   if (!form_.symmetric) inputs.push_back(constant(zero_point_, "weight_zero_point", typed(blocks_.zero_point), dtype));
