@@ -24,6 +24,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr int64_t kSensitivitySamples = 32;
+
 std::string name_of_file(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 std::string report_directory(const JobRequest& request) {
@@ -68,6 +70,10 @@ class Job {
   void compress();
   void write_and_verify();
   void judge_quality();
+  /// Gives the nodes that hurt most back to float, more of them each time, until the drop is within --max-drop.
+  void recover_quality();
+  std::vector<std::string> sensitive_nodes();
+  bool drops_too_far() const;
   void measure();
   void finish();
   template <typename Work>
@@ -91,6 +97,7 @@ class Job {
   std::optional<Dataset> calibration_, evaluation_;
   std::optional<StagedModel> staged_;
   Json report_ = Json::object();
+  std::vector<std::string> keep_;            // --keep, and what recover_quality() adds
   int stage_ = 0, num_stages_ = 0;
   Clock::time_point begin_ = Clock::now();
 };
@@ -129,13 +136,14 @@ void Job::read() {
 }
 
 void Job::compress() {
+  graph_ = original_;
   if (request_.opset > 0) {
     if (request_.opset < graph_.opset()) throw UsageError("E2016", cat("--opset ", request_.opset, " is older than the model's ", graph_.opset()));
     raise_opset(graph_, request_.opset);
     infer_shapes(graph_);
   }
   const RunInputs inputs{.calibration = calibration_ ? &*calibration_ : nullptr,
-                         .keep = request_.keep,
+                         .keep = keep_,
                          .only = request_.only,
                          .seed = request_.seed,
                          .dump_directory = request_.dump_directory,
@@ -147,13 +155,14 @@ void Job::compress() {
 void Job::write_and_verify() {
   using External = WriteOptions::ExternalData;
   const std::map<std::string, External> kinds = {{"auto", External::automatic}, {"always", External::always}, {"never", External::never}};
+  staged_.reset();                           // an earlier trial's part file goes first
   staged_.emplace(graph_, request_.output, WriteOptions{.external_data = kinds.at(request_.external_data)});
   const bool needs_runtime = request_.verify == "onnxruntime";
   if (needs_runtime && !has_runtime()) throw EnvironmentError("E4006", cat("ONNX Runtime is not available: ", worker_ ? worker_->reason() : "not started"));
   const Dataset* samples = calibration_ ? &*calibration_ : evaluation_ ? &*evaluation_ : nullptr;
   report_["verification"] = verify_written(staged_->path(), model_.path, graph_, samples, has_runtime() ? worker_.get() : nullptr, request_.threads);
   if (!has_runtime() && request_.verify != "builtin" && worker_) {
-    report_["messages"].push_back({{"code", "W3402"}, {"text", cat("not verified on ONNX Runtime: ", worker_->reason())}});
+    report_["messages"].push_back({{"code", "W3402"}, {"message", cat("not verified on ONNX Runtime: ", worker_->reason())}});
   }
 }
 
@@ -179,6 +188,64 @@ void Job::judge_quality() {
       evaluate_pair(builtin_runner(before), builtin_runner(after), original_, *evaluation_, options, progress_, request_.seed)));
 }
 
+bool Job::drops_too_far() const {
+  const Json& quality = report_["quality"].back();
+  if (!request_.max_drop || !quality.contains("drop") || quality["drop"].is_null()) return false;
+  const Drop allowed = parse_drop(*request_.max_drop, quality.value("metric", ""));
+  double limit = allowed.amount;
+  if (allowed.is_relative) limit *= quality.value("before", 0.0) * (quality.value("is_share", false) ? 1 : 0.01);
+  return quality["drop"].get<double>() > limit;
+}
+
+/// Integer nodes, the one that alone moves the outputs most first; from a few samples of the calibration data.
+std::vector<std::string> Job::sensitive_nodes() {
+  const auto is_static = [](const Pass& pass) { return pass.name == "quantize_static"; };
+  const auto found = std::find_if(passes_.begin(), passes_.end(), is_static);
+  if (found == passes_.end() || !calibration_) return {};
+  const std::span<const Pass> before(passes_.data(), static_cast<size_t>(found - passes_.begin()));
+  Graph clean = original_;
+  niwaki::run(before, clean, {}, progress_);
+  const Dataset few = calibration_->head(kSensitivitySamples);
+  const Runner in_float = [executor = std::make_shared<Executor>(clean)](const Dataset::Batch& batch) { return builtin_runner(*executor)(batch); };
+  Json options = found->options;
+  options["placement"] = "all";              // alone, a node might not pay
+  const Pass alone = all_passes().make("quantize_static", options);
+  std::vector<std::pair<double, std::string>> ranking;
+  for (const PassReport& report : pass_reports_) {
+    if (report.pass != "quantize_static") continue;
+    for (const NodeReport& node : report.nodes) {
+      if (node.outcome != Outcome::changed || !node.metrics.contains("sqnr_db")) continue;
+      Graph trial = clean;
+      niwaki::run(std::span(&alone, 1), trial, {.calibration = &few, .only = {node.node}}, progress_);
+      const Executor executor(trial);
+      const Comparison fidelity = evaluate_pair(in_float, builtin_runner(executor), clean, few, {.metric = "sqnr_db"}, progress_);
+      ranking.emplace_back(fidelity.after, node.node);
+    }
+  }
+  std::sort(ranking.begin(), ranking.end());
+  std::vector<std::string> labels;
+  for (auto& [sqnr_db, label] : ranking) labels.push_back(std::move(label));
+  return labels;
+}
+
+void Job::recover_quality() {
+  if (!drops_too_far()) return;
+  const std::vector<std::string> ranked = sensitive_nodes();
+  for (size_t count = 1; !ranked.empty(); count = std::min(2 * count, ranked.size())) {
+    report_["trials"].push_back({{"kept_in_float", count == 1 ? 0 : count / 2}, {"drop", report_["quality"].back()["drop"]}, {"file_bytes", staged_->written().file_bytes}});
+    keep_ = request_.keep;
+    keep_.insert(keep_.end(), ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(count));
+    compress();
+    write_and_verify();
+    report_["quality"].erase(report_["quality"].size() - 1);
+    judge_quality();
+    if (!drops_too_far() || count == ranked.size()) {
+      report_["messages"].push_back({{"code", "N3004"}, {"message", cat(count, " nodes were kept in float for --max-drop ", *request_.max_drop, ": the most sensitive ones")}});
+      return;
+    }
+  }
+}
+
 NamedTensors Job::first_inputs() const {
   NamedTensors inputs;
   const Dataset& data = evaluation_ ? *evaluation_ : *calibration_;
@@ -194,14 +261,14 @@ void Job::measure() {
   const NamedTensors inputs = first_inputs();
   const WorkerOptions worker{.program = request_.program, .stopped = [] { return Progress::stop_requested().load(); }};
   const Latency latency = measure_latency(model_.path, staged_->path(), inputs,
-                                          {.seconds_per_side = 0.4, .warm_up_seconds = 0.2, .max_seconds = 30, .threads = request_.threads, .worker = worker});
+                                          {.seconds_per_side = 0.4, .warm_up_seconds = 0.2, .max_seconds = 12, .wanted_half_width = 0.03, .threads = request_.threads, .worker = worker});
   const auto times = [](const LatencySummary& one) {
     return Json{{"min", one.min}, {"p50", one.p50}, {"p95", one.p95}, {"mean", one.mean}, {"sd", one.sd}};
   };
   report_["latency"] = {{"runtime", latency.runtime}, {"version", latency.version}, {"threads", latency.threads},     {"batch", 1},
                         {"rounds", latency.rounds},   {"pairs", latency.pairs},     {"before_ms", times(latency.before)}, {"after_ms", times(latency.after)},
                         {"ratio", latency.ratio},     {"ci95", latency.ci95}};
-  if (latency.is_unsteady()) report_["messages"].push_back({{"code", "W3403"}, {"text", "the machine was busy while latency was measured; the interval is wide"}});
+  if (latency.is_unsteady()) report_["messages"].push_back({{"code", "W3403"}, {"message", "the machine was busy while latency was measured; the interval is wide"}});
   report_["memory"] = {{"peak_before", measure_peak_memory(model_.path, inputs, request_.threads, worker).peak_bytes},
                        {"peak_after", measure_peak_memory(staged_->path(), inputs, request_.threads, worker).peak_bytes}};
 }
@@ -284,11 +351,11 @@ void Job::finish() {
   for (const PassReport& pass : pass_reports_) {
     report_["passes"].push_back({{"name", pass.pass}, {"seconds", pass.seconds}, {"bytes_before", pass.bytes_before}, {"bytes_after", pass.bytes_after}, {"changed", pass.changed}});
     for (const auto& [what, why] : pass.changes) report_["changes"].push_back({{"what", what}, {"why", why}, {"pass", pass.pass}});
-    for (const std::string& note : pass.notes) report_["messages"].push_back({{"code", note.substr(0, note.find(':'))}, {"text", note.substr(std::min(note.size(), note.find(':') + 2))}});
+    for (const std::string& note : pass.notes) report_["messages"].push_back({{"code", note.substr(0, note.find(':'))}, {"message", note.substr(std::min(note.size(), note.find(':') + 2))}});
   }
   for (const Pass& pass : passes_) steps.push_back({{pass.name, pass.options}});
   report_["recipe"] = {{"version", 1}, {"target", request_.target}, {"steps", steps}, {"seed", request_.seed}};
-  for (const std::string& note : model_.notes) report_["messages"].push_back({{"code", note.substr(0, note.find(':'))}, {"text", note.substr(std::min(note.size(), note.find(':') + 2))}});
+  for (const std::string& note : model_.notes) report_["messages"].push_back({{"code", note.substr(0, note.find(':'))}, {"message", note.substr(std::min(note.size(), note.find(':') + 2))}});
 }
 
 JobResult Job::run() {
@@ -298,6 +365,7 @@ JobResult Job::run() {
   report_["not_done"] = Json::array();
   refuse_early();
   passes_ = make_passes(request_);
+  keep_ = request_.keep;
   if (request_.verify != "builtin" && !request_.dry_run) {
     worker_ = std::make_unique<RuntimeWorker>(WorkerOptions{.program = request_.program, .stopped = [] { return Progress::stop_requested().load(); }});
   }
@@ -310,7 +378,12 @@ JobResult Job::run() {
   if (request_.dry_run) return {report_, 0};
   stage("compress", [&] { compress(); });
   stage("verify", [&] { write_and_verify(); });
-  if (evaluation_) stage("evaluate", [&] { judge_quality(); });
+  if (evaluation_) {
+    stage("evaluate", [&] {
+      judge_quality();
+      recover_quality();
+    });
+  }
   const bool can_measure = wants_latency() && (evaluation_ || calibration_) && has_runtime();
   if (can_measure) stage("measure", [&] { measure(); });
   finish();
