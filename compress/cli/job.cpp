@@ -403,7 +403,7 @@ JobResult Job::run() {
 
 Dataset load_dataset(const Graph& graph, const DataRequest& data, const JobRequest& request, bool want_labels) {
   return Dataset(graph, open_samples(data.path, request.read.limits),
-                 {.samples = data.samples, .batch = request.batch, .seed = request.seed, .fixed = request.fixed_inputs, .want_labels = want_labels},
+                 {.samples = data.samples, .batch = want_labels ? std::max<int64_t>(request.batch, 32) : request.batch, .seed = request.seed, .fixed = request.fixed_inputs, .want_labels = want_labels},
                  name_of_file(data.path));
 }
 

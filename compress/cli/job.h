@@ -33,7 +33,7 @@ struct JobRequest {
   bool encode = true;                        // lossless encoding last
   bool short_names = false;                  // --names short
   DataRequest calibration{.samples = 512}, evaluation;
-  int64_t batch = 32;
+  int64_t batch = 8;                         // small: what is alive of two of them decides the peak of memory
   std::map<std::string, std::string> fixed_inputs;
   std::string metric, output_name;
   std::vector<std::string> keep, only;

@@ -40,7 +40,7 @@ QuantizedValue place_qdq(Graph& graph, ValueId value, const ActivationGrid& grid
   return placed;
 }
 
-ValueId dequantize_constant(Graph& graph, NodeId before, const std::string& name, const Tensor& codes, DType dtype, const Tensor& scale, int64_t axis) {
+ValueId dequantize_constant(Graph& graph, NodeId before, const std::string& name, const Tensor& codes, DType dtype, const Tensor& scale, int64_t axis, bool with_zero_point) {
   const Constant packed = make_constant(codes, dtype);
   const Value like{.name = name, .shape = Shape(packed.sizes.begin(), packed.sizes.end())};
   const ValueId q = shared_constant(graph, name + ".q", packed), s = shared_constant(graph, name + ".s", make_constant(scale));
@@ -52,6 +52,10 @@ ValueId dequantize_constant(Graph& graph, NodeId before, const std::string& name
   }
   Node node{.op = "DequantizeLinear", .inputs = {stored, s}, .outputs = {numbers}};
   if (scale.dim() > 0) node.attributes["axis"] = axis;
+  if (with_zero_point) {
+    const Tensor zeros = at::zeros(scale.sizes(), is_packed(dtype) ? at::kChar : codes.scalar_type());
+    node.inputs.push_back(shared_constant(graph, cat("z", scale.numel()), make_constant(zeros)));
+  }
   graph.insert_before(before, std::move(node));
   return numbers;
 }

@@ -20,6 +20,8 @@ QuantizedValue place_qdq(Graph& graph, ValueId value, const ActivationGrid& grid
 /// A weight or bias as integers behind DequantizeLinear, scales along `axis`; names stay short.
 ///   before   w (float)
 ///   after    w.q (int), w.s -> DequantizeLinear -> numbers
-ValueId dequantize_constant(Graph& graph, NodeId before, const std::string& name, const Tensor& codes, DType dtype, const Tensor& scale, int64_t axis);
+/// `with_zero_point` writes zeros, shared by all of one size: ONNX Runtime fuses no Gemm or MatMul without.
+ValueId dequantize_constant(Graph& graph, NodeId before, const std::string& name, const Tensor& codes, DType dtype, const Tensor& scale, int64_t axis,
+                            bool with_zero_point = false);
 
 }  // namespace niwaki

@@ -207,7 +207,7 @@ void Quantizer::quantize_linear(const IntegerUnit& unit) {
   const Tensor stored_scale = per_tensor ? scale.reshape({}) : scale;
   const std::string name = graph_.value(view.weight).name;
   const DType dtype = options_.bits == 4 ? DType::int4 : DType::int8;
-  graph_.set_input(unit.node, view.weight_index, dequantize_constant(graph_, unit.node, name, codes, dtype, stored_scale, axis));
+  graph_.set_input(unit.node, view.weight_index, dequantize_constant(graph_, unit.node, name, codes, dtype, stored_scale, axis, view.kind != LinearKind::conv));
   if (writes_bias) {
     const Tensor bias_scale = (stored_scale * input.scale).to(at::kFloat);   // the float product, exactly: kernels check it
     const Tensor bias_codes = at::round(bias / bias_scale.to(at::kDouble)).clamp(-2147483647.0, 2147483647.0).to(at::kInt);
