@@ -1,6 +1,6 @@
 #include "compress/ops/contrib_quantized.h"
 
-#include "compress/ops/run_op.h"
+#include "tests/compress/ops/run_op.h"
 #include "compress/packing.h"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,4 @@
-#include "compress/ops/run_op.h"
+#include "tests/compress/ops/run_op.h"
 
 #include <gmock/gmock.h>
 

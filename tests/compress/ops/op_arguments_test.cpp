@@ -1,6 +1,6 @@
 #include "compress/ops/op_arguments.h"
 
-#include "compress/ops/run_op.h"
+#include "tests/compress/ops/run_op.h"
 
 #include <gmock/gmock.h>
 

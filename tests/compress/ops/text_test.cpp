@@ -1,7 +1,7 @@
 #include "compress/ops/text.h"
 
 #include "compress/ops/op_arguments.h"
-#include "compress/ops/run_op.h"
+#include "tests/compress/ops/run_op.h"
 
 #include <gmock/gmock.h>
 
