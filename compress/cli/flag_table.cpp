@@ -77,7 +77,7 @@ const std::vector<FlagSpec>& flag_specs() {
       {"samples", 0, integer, "N", "512", kFeeders, false, "samples to use; evaluation uses all unless told"},
       {"data", 0, text, "DATA", "", kWriters | kEval | kCompare, false, "evaluation samples"},
       {"metric", 0, text, "NAME", "auto", kWriters | kEval, true, "how quality is measured"},
-      {"batch", 0, integer, "N", "32 (bench: 1)", kFeeders, false, "samples at once where the model's batch is free"},
+      {"batch", 0, integer, "N", "8 (bench: 1)", kFeeders, false, "samples at once where the model's batch is free"},
       {"input", 0, name_value, "NAME=VALUE", "", kFeeders, true, "a number for an input that the data lacks"},
       {"output-name", 0, text, "NAME", "first", kWriters | kEval, false, "the output that is judged"},
       {"max-drop", 0, text, "DROP", "", kWriters, false, "largest loss of quality: 1pt, 1%, 0.05nat"},

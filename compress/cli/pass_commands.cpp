@@ -66,7 +66,7 @@ JobRequest job_request(const CommandLine& line) {
   request.output = line.text("output");
   request.calibration = {.path = line.text("calib"), .samples = line.integer("samples", 512)};
   request.evaluation = {.path = line.text("data"), .samples = 0};
-  request.batch = line.integer("batch", 32);
+  request.batch = line.integer("batch", request.batch);
   request.fixed_inputs = pairs_of(line, "input");
   request.metric = line.text("metric");
   request.output_name = line.text("output-name");

@@ -46,7 +46,7 @@ void take(Graph& graph, const Body& body, const onnx::GraphProto& proto) {
     for (const ValueId output : node.outputs) {
       if (output == ValueId::absent) continue;
       const auto found = types.find(graph.value(output).name);
-      const bool is_interface = &body == &graph.main() && graph.is_output(output) && graph.value(output).shape;
+      const bool is_interface = graph.is_output(output) && graph.value(output).shape;
       if (found != types.end() && !is_interface) learn(graph, output, *found->second);
     }
     for (const auto& attribute : proto.node(static_cast<int>(i)).attribute()) {

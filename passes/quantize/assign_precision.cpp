@@ -248,7 +248,7 @@ void Labelling::add_value(ValueId value, const std::vector<int>& readers) {
   for (const NodeId node : graph_.consumers(value)) has_float_reader |= !nodes.contains(node);
   if (has_float_reader) cut_.penalize(dequantized, cut_.add(kForbidden, 0), kForbidden);
   // a Gemm or MatMul kernel gives float by itself where nobody wants codes
-  const bool gives_float = has_unit && units_[static_cast<size_t>(maker)].work.kind == Work::Kind::gemm && readers.empty();
+  const bool gives_float = has_unit && readers.empty() && units_[static_cast<size_t>(maker)].gives_float();
   cut_.penalize(quantized, maker, border);
   cut_.penalize(maker, dequantized, gives_float ? 0 : border);
 }

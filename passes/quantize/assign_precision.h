@@ -19,6 +19,9 @@ struct IntegerUnit {
   ValueId output;                            // of the activation, where there is one
   std::vector<ValueId> inputs;               // that are computed
   Work work;
+  /// A Gemm or MatMul kernel whose codes nobody reads gives float by itself; with an activation behind it, the runtime
+  /// would fuse both in float first.
+  bool gives_float() const { return kind == Kind::linear && work.kind == Work::Kind::gemm && !activation; }
 };
 
 struct PrecisionPlan {

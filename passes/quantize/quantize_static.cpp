@@ -49,7 +49,7 @@ Grids grids_of(const Graph& graph, const PrecisionPlan& plan) {
   for (const IntegerUnit& unit : plan.units) {
     for (const ValueId input : unit.inputs) take(input, input);
     // a Gemm kernel whose codes nobody reads gives float by itself, and more exactly
-    const bool gives_float = unit.kind == IntegerUnit::Kind::linear && unit.work.kind == Work::Kind::gemm && !read.contains(unit.output);
+    const bool gives_float = unit.gives_float() && !read.contains(unit.output);
     if (gives_float) continue;
     const bool passes = unit.kind == IntegerUnit::Kind::pool || unit.kind == IntegerUnit::Kind::move;
     take(unit.output, passes ? grids.root.at(unit.inputs[0]) : unit.output);
