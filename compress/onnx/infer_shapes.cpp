@@ -46,7 +46,8 @@ void take(Graph& graph, const Body& body, const onnx::GraphProto& proto) {
     for (const ValueId output : node.outputs) {
       if (output == ValueId::absent) continue;
       const auto found = types.find(graph.value(output).name);
-      const bool is_interface = graph.is_output(output) && graph.value(output).shape;
+      // what the file declares for the outputs of a graph stays, an empty type (kept in `rest`) too
+      const bool is_interface = graph.is_output(output) && (graph.value(output).shape || !graph.value(output).rest.bytes.empty());
       if (found != types.end() && !is_interface) learn(graph, output, *found->second);
     }
     for (const auto& attribute : proto.node(static_cast<int>(i)).attribute()) {
@@ -57,17 +58,12 @@ void take(Graph& graph, const Body& body, const onnx::GraphProto& proto) {
   }
 }
 
-/// Stale types of inner values would contradict what an edit changed: only the interface keeps its own.
-void forget_inner_types(const Graph& graph, onnx::GraphProto& proto) {
-  (void)graph;
-  proto.clear_value_info();
-}
-
 }  // namespace
 
 void infer_shapes(Graph& graph, bool strict) {
   onnx::ModelProto model = graph_to_proto(graph, {.largest_inline = kSmallWeight});
-  if (!strict) forget_inner_types(graph, *model.mutable_graph());
+  // stale types of inner values would contradict what an edit changed: only the interface keeps its own
+  if (!strict) model.mutable_graph()->clear_value_info();
   try {
     onnx::shape_inference::InferShapes(model, onnx::OpSchemaRegistry::Instance(),
                                        onnx::ShapeInferenceOptions{strict, strict ? 1 : 0, true});
