@@ -19,7 +19,7 @@ Tensor rows_of(const Tensor& output, int64_t count) {
   return output.dim() > 0 && output.size(0) > count ? output.narrow(0, 0, count) : output;
 }
 
-/// Samples of a batch of which the output has fewer rows, such as tokens [1, length, classes], are one sample.
+/// The rows of a filled-up batch that repeat its last sample are scored nowhere.
 void score(Metric& metric, const Tensor& output, const Tensor& reference, int64_t count) { metric.add(rows_of(output, count), reference, count); }
 
 }  // namespace

@@ -69,7 +69,6 @@ Tensor weight_rows(const LinearView& view, const Tensor& weight) {
     Tensor grouped = weight.reshape({view.groups, per_group, weight.size(1), -1}).transpose(1, 2);
     return grouped.reshape({view.groups * weight.size(1), -1});
   }
-  if (weight.dim() > 2 && view.kind == LinearKind::matmul) return weight.movedim(view.channel_axis, 0).reshape({weight.size(view.channel_axis), -1});
   return weight.movedim(view.channel_axis, 0).reshape({weight.size(view.channel_axis), -1});
 }
 

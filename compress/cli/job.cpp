@@ -310,6 +310,12 @@ void Job::describe_nodes() {
   }
 }
 
+/// "W1106: nodes were sorted" as an entry of messages[].
+Json message_of(const std::string& note) {
+  const size_t colon = note.find(':');
+  return {{"code", note.substr(0, colon)}, {"message", note.substr(std::min(note.size(), colon + 2))}};
+}
+
 Json side(const Graph& graph, int64_t file_bytes) {
   const Footprint footprint = measure_footprint(graph);
   Json inputs = Json::array(), outputs = Json::array();
@@ -340,7 +346,6 @@ void Job::finish() {
   report_["command"] = request_.command_line;
   report_["before"] = side(original_, model_.file_bytes);
   report_["after"] = side(graph_, written.file_bytes);
-  report_["after"]["weights"] = report_["after"]["weights"];
   report_["files"] = Json::array({{{"role", "model"}, {"name", name_of_file(model_.path)}, {"bytes", model_.file_bytes}, {"sha256", model_.sha256}, {"format", model_.format}},
                                   {{"role", "output"}, {"name", name_of_file(written.path)}, {"bytes", written.file_bytes}, {"sha256", written.sha256}, {"format", "onnx"}}});
   if (!written.data_path.empty()) report_["files"].push_back({{"role", "external_data"}, {"name", name_of_file(written.data_path)}});
@@ -351,11 +356,11 @@ void Job::finish() {
   for (const PassReport& pass : pass_reports_) {
     report_["passes"].push_back({{"name", pass.pass}, {"seconds", pass.seconds}, {"bytes_before", pass.bytes_before}, {"bytes_after", pass.bytes_after}, {"changed", pass.changed}});
     for (const auto& [what, why] : pass.changes) report_["changes"].push_back({{"what", what}, {"why", why}, {"pass", pass.pass}});
-    for (const std::string& note : pass.notes) report_["messages"].push_back({{"code", note.substr(0, note.find(':'))}, {"message", note.substr(std::min(note.size(), note.find(':') + 2))}});
+    for (const std::string& note : pass.notes) report_["messages"].push_back(message_of(note));
   }
   for (const Pass& pass : passes_) steps.push_back({{pass.name, pass.options}});
   report_["recipe"] = {{"version", 1}, {"target", request_.target}, {"steps", steps}, {"seed", request_.seed}};
-  for (const std::string& note : model_.notes) report_["messages"].push_back({{"code", note.substr(0, note.find(':'))}, {"message", note.substr(std::min(note.size(), note.find(':') + 2))}});
+  for (const std::string& note : model_.notes) report_["messages"].push_back(message_of(note));
 }
 
 JobResult Job::run() {

@@ -273,7 +273,7 @@ Body Reader::read(onnx::GraphProto& proto, const Scope* outer) {
   return body;
 }
 
-void read_header(onnx::ModelProto& model, ModelHeader& header, Strings* notes) {
+void read_header(onnx::ModelProto& model, ModelHeader& header) {
   header.ir_version = model.ir_version();
   header.producer_name = model.producer_name();
   header.producer_version = model.producer_version();
@@ -299,7 +299,6 @@ void read_header(onnx::ModelProto& model, ModelHeader& header, Strings* notes) {
   for (onnx::FunctionProto& function : *model.mutable_functions()) {
     header.functions.push_back({function.domain(), function.name(), function.overload(), leftover(function)});
   }
-  (void)notes;
   const bool has_version_zero = model.has_model_version() && model.model_version() == 0;
   for (const auto clear : {&onnx::ModelProto::clear_ir_version, &onnx::ModelProto::clear_producer_name, &onnx::ModelProto::clear_producer_version,
                            &onnx::ModelProto::clear_domain, &onnx::ModelProto::clear_doc_string, &onnx::ModelProto::clear_model_version,
@@ -326,7 +325,7 @@ void import_missing_domains(Graph& graph, Strings* notes) {
 Graph graph_from_proto(onnx::ModelProto&& model, const ExternalTensor& external, Strings* notes) {
   Graph graph;
   onnx::GraphProto main = std::move(*model.mutable_graph());
-  read_header(model, graph.header(), notes);
+  read_header(model, graph.header());
   graph.adopt_main(Reader(graph, external, notes).read(main, nullptr));
   graph.index();
   import_missing_domains(graph, notes);

@@ -35,7 +35,7 @@ struct Grids {
   std::map<ValueId, ValueId> root;           // behind pools and moves, the value that decides
 };
 
-Grids grids_of(const Graph& graph, const PrecisionPlan& plan) {
+Grids grids_of(const PrecisionPlan& plan) {
   Grids grids;
   std::set<ValueId> seen;
   const auto take = [&](ValueId id, ValueId root) {
@@ -54,14 +54,13 @@ Grids grids_of(const Graph& graph, const PrecisionPlan& plan) {
     const bool passes = unit.kind == IntegerUnit::Kind::pool || unit.kind == IntegerUnit::Kind::move;
     take(unit.output, passes ? grids.root.at(unit.inputs[0]) : unit.output);
   }
-  (void)graph;
   return grids;
 }
 
 class Quantizer {
  public:
   Quantizer(Graph& graph, const QuantizeStaticOptions& options, PassContext& context, PrecisionPlan plan)
-      : graph_(graph), options_(options), context_(context), plan_(std::move(plan)), grids_(grids_of(graph, plan_)) {}
+      : graph_(graph), options_(options), context_(context), plan_(std::move(plan)), grids_(grids_of(plan_)) {}
 
   void run() {
     measure();
