@@ -4,6 +4,7 @@
 
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -39,6 +40,7 @@ struct Executor::Plan {
 
   Plan(const Graph& which, ExecutorOptions how) : graph(which), options(std::move(how)) {}
   void prepare(const Body& body);
+  const std::vector<ValueId>& results(const Body& body) const { return &body == &graph.main() && !options.until.empty() ? options.until : body.outputs; }
   void take_constants(const Body& body);
   RunValues run_body(const Body& body, std::span<const RunValue> given, Frame& frame, const Observe& observe) const;
   void run_step(const Step& step, Frame& frame, const Observe& observe) const;
@@ -59,13 +61,31 @@ void Executor::Plan::take_constants(const Body& body) {
   }
 }
 
+/// The nodes of the main body that `wanted` follows from.
+std::unordered_set<uint32_t> needed_nodes(const Graph& graph, const std::vector<ValueId>& wanted) {
+  std::unordered_set<uint32_t> values, nodes;
+  for (const ValueId id : wanted) values.insert(index_of(id));
+  const auto& order = graph.main().nodes;
+  for (auto id = order.rbegin(); id != order.rend(); ++id) {
+    const Node& node = graph.node(*id);
+    if (std::none_of(node.outputs.begin(), node.outputs.end(), [&](ValueId output) { return values.contains(index_of(output)); })) continue;
+    nodes.insert(static_cast<uint32_t>(*id));
+    for (const ValueId input : node.inputs) values.insert(index_of(input));
+    for (const auto& [name, inner] : node.bodies) captured(graph, inner, values);
+  }
+  return nodes;
+}
+
 void Executor::Plan::prepare(const Body& body) {
   take_constants(body);
+  const bool is_partial = &body == &graph.main() && !options.until.empty();
+  const auto needed = is_partial ? needed_nodes(graph, options.until) : std::unordered_set<uint32_t>{};
   std::vector<Step>& list = steps[&body];
   std::unordered_map<uint32_t, size_t> last;
   std::unordered_set<uint32_t> made;
   for (const ValueId input : body.inputs) made.insert(index_of(input));
   for (const NodeId id : body.nodes) {
+    if (is_partial && !needed.contains(static_cast<uint32_t>(id))) continue;
     const Node& node = graph.node(id);
     for (const auto& [name, inner] : node.bodies) prepare(inner);
     list.push_back({id, find_op(node.domain, node.op), graph.opset(node.domain), {}});
@@ -78,7 +98,7 @@ void Executor::Plan::prepare(const Body& body) {
       last.emplace(index_of(output), list.size() - 1);
     }
   }
-  for (const ValueId output : body.outputs) last.erase(index_of(output));
+  for (const ValueId output : results(body)) last.erase(index_of(output));
   for (const auto& [value, step] : last) {
     // an outer value may be read again by the next turn of a loop: only the body's own are freed
     if (made.contains(value) && value != 0) list[step].done.push_back(static_cast<ValueId>(value));
@@ -126,7 +146,7 @@ RunValues Executor::Plan::run_body(const Body& body, std::span<const RunValue> g
     }
   }
   RunValues outputs;
-  for (const ValueId output : body.outputs) {
+  for (const ValueId output : results(body)) {
     const RunValue& fixed = constants[index_of(output)];
     outputs.push_back(fixed.is_present() ? fixed : frame[index_of(output)]);
   }

@@ -11,6 +11,7 @@ namespace niwaki {
 struct ExecutorOptions {
   at::Device device = at::kCPU;
   std::set<ValueId> trainable = {};          // autograd is on when this is not empty
+  std::vector<ValueId> until = {};           // run() makes these of the main body, and only what they need; empty: the outputs
 };
 
 /// Interprets a Graph with ATen: correct first, values freed after their last use. Thread-safe: run() may be called
@@ -23,7 +24,7 @@ class Executor {
   Executor(Executor&&) noexcept;
 
   using Observe = std::function<void(ValueId, const Tensor&)>;
-  /// One value per graph input that is no initializer, in order; returns the graph outputs, in order.
+  /// One value per graph input that is no initializer, in order; returns the graph outputs (or `until`), in order.
   RunValues run(std::span<const RunValue> inputs, const Observe& observe = {}) const;
   /// The inputs that run() wants, in order.
   const std::vector<ValueId>& inputs() const;

@@ -6,57 +6,6 @@
 namespace niwaki {
 namespace {
 
-/// Sum over samples and output positions of the columns that a linear node reads: double [groups * in].
-Tensor column_sums(const Graph& graph, const LinearView& view, const Tensor& input, int64_t& positions) {
-  const Tensor x = input.to(at::kDouble);
-  if (view.kind != LinearKind::conv) {
-    const int64_t axis = view.kind == LinearKind::matmul && view.weight_index == 0 ? x.dim() - 2 : x.dim() - 1;
-    const int64_t features = x.size(axis);
-    positions += x.numel() / std::max<int64_t>(features, 1);
-    return x.movedim(axis, -1).reshape({-1, features}).sum(0);
-  }
-  const Node& node = graph.node(view.node);
-  const auto& weight = graph.constant(view.weight)->sizes;
-  const size_t axes = weight.size() - 2;
-  std::vector<int64_t> strides = ints_attribute(node, "strides"), dilations = ints_attribute(node, "dilations");
-  std::vector<int64_t> pads = ints_attribute(node, "pads");
-  strides.resize(axes, 1);
-  dilations.resize(axes, 1);
-  pads.resize(2 * axes, 0);
-  if (dilations == std::vector<int64_t>(axes, 0)) dilations.assign(axes, 1);
-  Tensor map = x.sum(0);                                            // [C, spatial...]
-  std::vector<int64_t> sizes(axes), outs(axes);
-  const std::string auto_pad = string_attribute(node, "auto_pad", "NOTSET");
-  for (size_t i = 0; i < axes; ++i) {
-    const int64_t reach = (weight[i + 2] - 1) * dilations[i] + 1, size = map.size(static_cast<int64_t>(i) + 1);
-    if (auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER") {
-      const int64_t total = std::max<int64_t>(0, ((size + strides[i] - 1) / strides[i] - 1) * strides[i] + reach - size);
-      pads[i] = auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
-      pads[axes + i] = total - pads[i];
-    }
-    outs[i] = (size + pads[i] + pads[axes + i] - reach) / strides[i] + 1;
-  }
-  std::vector<int64_t> widths;                                      // last axis first, as ATen pads
-  for (size_t i = axes; i-- > 0;) widths.insert(widths.end(), {pads[i], pads[axes + i]});
-  map = at::constant_pad_nd(map, widths, 0);
-  int64_t taps = 1, count = 1;
-  for (size_t i = 0; i < axes; ++i) {
-    taps *= weight[i + 2];
-    count *= outs[i];
-  }
-  Tensor sums = at::empty({map.size(0), taps}, at::kDouble);
-  for (int64_t tap = 0; tap < taps; ++tap) {
-    Tensor seen = map;
-    for (size_t i = axes, rest = static_cast<size_t>(tap); i-- > 0; rest /= static_cast<size_t>(weight[i + 2])) {
-      const int64_t from = static_cast<int64_t>(rest % static_cast<size_t>(weight[i + 2])) * dilations[i];
-      seen = seen.slice(static_cast<int64_t>(i) + 1, from, from + (outs[i] - 1) * strides[i] + 1, strides[i]);
-    }
-    sums.select(1, tap).copy_(seen.reshape({map.size(0), -1}).sum(1));
-  }
-  positions += count * x.size(0);
-  return sums.reshape({-1});                                        // (c, kh, kw), groups one after the other
-}
-
 void add_channels(ChannelSums& sums, const Tensor& numbers, int64_t axis) {
   const Tensor x = numbers.to(at::kDouble).movedim(axis, 0).reshape({numbers.size(axis), -1});
   const Tensor magnitude = x.abs();
@@ -76,6 +25,11 @@ class Collector {
  public:
   Collector(const Graph& graph, const Wanted& wanted) : graph_(graph), wanted_(wanted) {
     for (const LinearView& view : wanted.input_means) means_[view.input].push_back(&view);
+    for (const LinearView& view : wanted.grams) {
+      const auto [known, is_new] = keys_.emplace(columns_key(graph, view), view.node);
+      shared_[view.node] = known->second;
+      if (is_new) grams_[view.input].push_back(&view);
+    }
   }
 
   Statistics one(const Executor& executor, const Dataset::Batch& batch) const {
@@ -112,9 +66,17 @@ class Collector {
       known = known.defined() ? known + sum : sum;
       all.mean_counts_[id] += part.mean_counts_.at(id);
     }
+    for (const auto& [id, gram] : part.grams_) add(all.grams_[id], gram);
   }
 
-  static void finish(Statistics& all) {
+  static void add(Gram& known, const Gram& more) {
+    if (known.count == 0) known = {more.products.to(at::kDouble), more.sums.to(at::kDouble), 0};
+    else known = {known.products + more.products, known.sums + more.sums, known.count};
+    known.count += more.count;
+  }
+
+  void finish(Statistics& all) const {
+    for (const auto& [id, first] : shared_) all.shared_grams_[id] = first;
     for (auto& [id, sum] : all.input_means_) sum = sum / static_cast<double>(std::max<int64_t>(all.mean_counts_.at(id), 1));
   }
 
@@ -135,18 +97,30 @@ class Collector {
     }
     const auto axis = wanted_.channels.find(id);
     if (axis != wanted_.channels.end()) add_channels(found.channels_[id], numbers, axis->second);
-    const auto readers = means_.find(id);
-    if (readers == means_.end()) return;
-    for (const LinearView* view : readers->second) {
-      const Tensor sums = column_sums(graph_, *view, numbers, found.mean_counts_[view->node]);
-      Tensor& known = found.input_means_[view->node];
-      known = known.defined() ? known + sums : sums;
+    see_columns(found, id, numbers, first);
+  }
+
+  void see_columns(Statistics& found, ValueId id, const Tensor& numbers, int64_t first) const {
+    if (const auto readers = means_.find(id); readers != means_.end()) {
+      for (const LinearView* view : readers->second) {
+        const Tensor sums = sum_columns(graph_, *view, numbers, found.mean_counts_[view->node]);
+        Tensor& known = found.input_means_[view->node];
+        known = known.defined() ? known + sums : sums;
+      }
+    }
+    if (const auto readers = grams_.find(id); readers != grams_.end()) {
+      for (const LinearView* view : readers->second) {
+        const Tensor columns = read_columns(graph_, *view, numbers, {wanted_.positions, wanted_.seed}, first);   // [groups, T, in]
+        add(found.grams_[view->node], {at::bmm(columns.transpose(1, 2), columns), columns.sum(1, /*keepdim=*/false, at::kDouble), columns.size(1)});
+      }
     }
   }
 
   const Graph& graph_;
   const Wanted& wanted_;
-  std::map<ValueId, std::vector<const LinearView*>> means_;
+  std::map<ValueId, std::vector<const LinearView*>> means_, grams_;
+  std::map<std::string, NodeId> keys_;
+  std::map<NodeId, NodeId> shared_;          // node -> the first that reads the same columns
 };
 
 namespace {
@@ -165,11 +139,12 @@ Range Statistics::range(ValueId id) const { return seen(ranges_, id); }
 const Histogram& Statistics::histogram(ValueId id) const { return seen(histograms_, id); }
 const ChannelSums& Statistics::channels(ValueId id) const { return seen(channels_, id); }
 const Tensor& Statistics::input_mean(NodeId id) const { return seen(input_means_, id); }
+const Gram& Statistics::gram(NodeId id) const { return seen(grams_, seen(shared_grams_, id)); }
 
 Statistics collect(const Executor& executor, const Graph& graph, const Dataset& data, const Wanted& wanted, Progress& progress) {
   const Collector collector(graph, wanted);
   // batches of one sample are handed out in groups, so that joining costs little beside running
-  const int64_t group = std::max<int64_t>(1, 16 / data.batch_size()), batches = data.num_batches();
+  const int64_t group = std::max<int64_t>(1, (wanted.grams.empty() ? 16 : 64) / data.batch_size()), batches = data.num_batches();
   const int64_t groups = (batches + group - 1) / group;
   std::vector<Statistics> parts(static_cast<size_t>(groups));
   Statistics all;
@@ -187,7 +162,7 @@ Statistics collect(const Executor& executor, const Graph& graph, const Dataset& 
         progress.advance(part.num_samples());
         part = {};
       });
-  Collector::finish(all);
+  collector.finish(all);
   if (all.num_samples() == 0) throw ModelError("E1712", "the calibration data holds no sample");
   return all;
 }

@@ -1,9 +1,9 @@
 #pragma once
 
+#include "compress/columns.h"
 #include "compress/dataset.h"
 #include "compress/executor.h"
 #include "compress/histogram.h"
-#include "compress/linear_view.h"
 #include "compress/progress.h"
 
 #include <map>
@@ -21,10 +21,24 @@ struct ChannelSums {
   int64_t count = 0;                                         // numbers per channel
 };
 
+/// Second moments of the columns that a linear node reads, summed over samples and positions.
+struct Gram {
+  Tensor products;                           // double [groups, in, in]: sum of x x^T, in = (c, kh, kw) of one group
+  Tensor sums;                               // double [groups, in]
+  int64_t count = 0;                         // columns
+
+  Tensor mean() const { return sums / static_cast<double>(count); }
+  /// products less those of the mean: what is left where a bias takes the mean (algorithms.md 0.6).
+  Tensor centred() const { return products - sums.unsqueeze(2) * mean().unsqueeze(1); }
+};
+
 struct Wanted {
   std::set<ValueId> ranges, histograms;
   std::map<ValueId, int64_t> channels;       // value -> channel axis
   std::vector<LinearView> input_means;       // mean of the im2col columns that the node reads, [in per group * groups]
+  std::vector<LinearView> grams;             // nodes that have_columns
+  int64_t positions = 64;                    // of a Conv, per sample, that grams are summed over
+  uint64_t seed = 0;
 };
 
 /// What one streamed pass over the data found out; memory does not grow with the samples.
@@ -36,6 +50,8 @@ class Statistics {
   const Histogram& histogram(ValueId id) const;
   const ChannelSums& channels(ValueId id) const;
   const Tensor& input_mean(NodeId id) const; // double [groups * in]
+  /// Of the node's input; nodes that read the same columns share one.
+  const Gram& gram(NodeId id) const;
   int64_t num_samples() const { return num_samples_; }
 
  private:
@@ -45,6 +61,8 @@ class Statistics {
   std::map<ValueId, ChannelSums> channels_;
   std::map<NodeId, Tensor> input_means_;
   std::map<NodeId, int64_t> mean_counts_;
+  std::map<NodeId, Gram> grams_;
+  std::map<NodeId, NodeId> shared_grams_;
   int64_t num_samples_ = 0;
 };
 

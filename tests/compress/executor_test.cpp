@@ -94,5 +94,23 @@ TEST(Executor, GradientsReachTrainableConstants) {
   EXPECT_FALSE(graph.constant(w)->storage.requires_grad());       // the graph's own numbers stay as they are
 }
 
+TEST(Executor, RunsOnlyWhatAValueNeeds) {
+  GraphBuilder b;
+  const ValueId x = b.input("x", {2});
+  const ValueId h = b.node("Relu", {x});
+  const ValueId y = b.node("Neg", {h});
+  b.output(y);
+  const Graph graph = b.graph();
+  const Executor executor(graph, {.until = {h}});
+  std::set<ValueId> seen;
+  RunValue value;
+  value.tensor = at::tensor({-1.0F, 2.0F});
+  value.dtype = DType::float32;
+  const RunValues found = executor.run(std::vector<RunValue>{value}, [&](ValueId id, const Tensor&) { seen.insert(id); });
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_TRUE(at::equal(found[0].tensor, at::tensor({0.0F, 2.0F})));
+  EXPECT_FALSE(seen.contains(y));
+}
+
 }  // namespace
 }  // namespace niwaki

@@ -169,5 +169,58 @@ TEST(Statistics, StopsAtTheFirstNumberThatIsNone) {
   }
 }
 
+/// Second moments of all columns by ATen's im2col.
+Tensor dense_products(const Tensor& samples, const std::vector<int64_t>& kernel, int64_t padding) {
+  const Tensor columns = at::im2col(samples, kernel, {1, 1}, {padding, padding}, {1, 1});            // [N, C * taps, L]
+  const Tensor x = columns.permute({0, 2, 1}).reshape({-1, columns.size(1)}).to(at::kDouble);
+  return x.t().mm(x);
+}
+
+Statistics grams_of(const Graph& graph, const Tensor& samples, int64_t positions, int64_t batch, int threads) {
+  set_num_threads(threads);
+  const Dataset data(graph, samples_of({{"x", samples}}), {.batch = batch}, "data");
+  const Wanted wanted{.grams = linear_views(graph), .positions = positions};
+  Progress progress;
+  Statistics found = collect(Executor(graph), graph, data, wanted, progress);
+  set_num_threads(0);
+  return found;
+}
+
+TEST(Statistics, GramsAreThoseOfAllColumns) {
+  GraphBuilder b;
+  const ValueId x = b.input("x", {std::string("n"), int64_t{3}, int64_t{5}, int64_t{5}});
+  b.output(b.node("Conv", {x, b.random_constant("w", {4, 3, 3, 3})}, {{"pads", std::vector<int64_t>{1, 1, 1, 1}}}));
+  const Tensor samples = random_tensor({23, 3, 5, 5}) + 2;
+  const Graph graph = b.graph();
+  const Statistics found = grams_of(graph, samples, 0, 4, 2);
+  const Gram& gram = found.gram(graph.main().nodes[0]);
+  EXPECT_EQ(gram.count, 23 * 25);
+  EXPECT_LT(relative_difference(gram.products[0], dense_products(samples, {3, 3}, 1)), 1e-6);
+}
+
+TEST(Statistics, SharesGramsOfEqualColumns) {
+  GraphBuilder b;
+  const ValueId x = b.input("x", {std::string("n"), int64_t{6}});
+  b.output(b.node("MatMul", {x, b.random_constant("q", {6, 2})}));
+  b.output(b.node("Gemm", {x, b.random_constant("k", {3, 6})}, {{"transB", int64_t{1}}}));
+  const Tensor samples = random_tensor({9, 6});
+  const Graph graph = b.graph();
+  const Statistics found = grams_of(graph, samples, 0, 4, 1);
+  const auto& nodes = graph.main().nodes;
+  EXPECT_EQ(&found.gram(nodes[0]), &found.gram(nodes[1]));
+  EXPECT_LT(relative_difference(found.gram(nodes[0]).centred()[0], at::cov(samples.t().to(at::kDouble)) * 8), 1e-6);
+}
+
+TEST(Statistics, DrawsTheSamePositionsForAnyBatchAndThreads) {
+  const Net net = convolution_net(kUneven);
+  const Tensor samples = random_tensor({30, 4, 6, 6});
+  const NodeId node = net.graph.main().nodes[0];
+  const Statistics one = grams_of(net.graph, samples, 5, 1, 1), many = grams_of(net.graph, samples, 5, 7, 2);
+  EXPECT_EQ(one.gram(node).count, 150);
+  EXPECT_LT(relative_difference(one.gram(node).products, many.gram(node).products), 1e-6);
+  const Statistics again = grams_of(net.graph, samples, 5, 7, 1);
+  EXPECT_TRUE(at::equal(again.gram(node).products, many.gram(node).products));
+}
+
 }  // namespace
 }  // namespace niwaki
