@@ -1,0 +1,129 @@
+#include "passes/prune/sparse_gpt.h"
+
+#include "passes/error_feedback.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+namespace niwaki {
+namespace {
+
+/// Chooses at each step which of its weights go.
+class MaskChoice : public ColumnChoice {
+ public:
+  /// `zeros`: bool [rows, n], weights that are zero already. `quotas`: how many go at each step, in all rows or in each.
+  MaskChoice(const Tensor& zeros, const Tensor& diagonal, std::vector<int64_t> quotas, bool is_by_row)
+      : zeros_(zeros), squares_(diagonal.square()), quotas_(std::move(quotas)), is_by_row_(is_by_row), mask_(at::ones_like(zeros)) {}
+
+  void start(int64_t begin, const Tensor& current) override {
+    const int64_t end = begin + current.size(1), quota = quotas_[step_++];
+    const Tensor gone = zeros_.slice(1, begin, end);
+    const Tensor scores = at::where(gone, -1.0, current.to(at::kDouble).square() / squares_.slice(0, begin, end));
+    const Tensor mask = is_by_row_ ? lowest_mask_by_row(scores, quota * scores.size(0)) : lowest_mask(scores, quota);
+    mask_.slice(1, begin, end).copy_(mask & ~gone);
+  }
+  void choose(int64_t column, int64_t first_row, std::span<const double> now, std::span<double> chosen) const override {
+    const bool* const keep = mask_.const_data_ptr<bool>();
+    const int64_t size = mask_.size(1);
+    for (size_t i = 0; i < now.size(); ++i) chosen[i] = keep[(first_row + static_cast<int64_t>(i)) * size + column] ? now[i] : 0.0;
+  }
+  const Tensor& mask() const { return mask_; }
+
+ private:
+  const Tensor zeros_, squares_;
+  std::vector<int64_t> quotas_;
+  bool is_by_row_;
+  size_t step_ = 0;
+  Tensor mask_;
+};
+
+/// The first live column of each step, and how many weights go there.
+struct Schedule {
+  std::vector<int64_t> steps, quotas;
+};
+
+/// Steps of equal width, each with its share of those weights that score lowest before anything changes.
+Schedule even_schedule(const Tensor& scores, int64_t num_zeros, int64_t width) {
+  Schedule schedule{even_steps(scores.size(1), width), {}};
+  const Tensor gone = ~lowest_mask(scores, num_zeros);
+  for (const int64_t begin : schedule.steps) {
+    schedule.quotas.push_back(gone.slice(1, begin, std::min(begin + width, scores.size(1))).sum().item<int64_t>());
+  }
+  return schedule;
+}
+
+/// One step per group; dead columns of a group use up its zeros first.
+Schedule group_schedule(const Tensor& live, int64_t size, const std::vector<int64_t>& starts, int64_t num_kept) {
+  const int64_t* const places = live.const_data_ptr<int64_t>();
+  Schedule schedule;
+  int64_t first = 0;
+  for (size_t group = 0; group < starts.size(); ++group) {
+    const int64_t begin = starts[group], end = group + 1 < starts.size() ? starts[group + 1] : size;
+    int64_t last = first;
+    while (last < live.numel() && places[last] < end) ++last;
+    if (last == first) continue;
+    const int64_t num_dead = end - begin - (last - first);
+    schedule.steps.push_back(first);
+    schedule.quotas.push_back(std::clamp<int64_t>(end - begin - num_kept - num_dead, 0, last - first));
+    first = last;
+  }
+  return schedule;
+}
+
+/// `groups` for columns that stand in the order of the groups already.
+ColumnGroups in_place(const ColumnGroups& groups) {
+  ColumnGroups placed = groups;
+  std::iota(placed.order.begin(), placed.order.end(), int64_t{0});
+  return placed;
+}
+
+/// What goes of the columns that the data never excites, as a mask over all columns (live ones all true).
+Tensor dead_mask(const Tensor& weights, const Tensor& live, int64_t num_zeros, const SparseGptOptions& options) {
+  Tensor scores = weights.abs();
+  scores.index_fill_(1, live, std::numeric_limits<double>::infinity());
+  const int64_t num_dead = weights.size(0) * (weights.size(1) - live.numel());
+  Tensor mask = options.groups ? pattern_mask(scores, in_place(*options.groups), options.num_kept)
+                               : lowest_mask(scores, std::min(num_zeros, num_dead));
+  mask.index_fill_(1, live, true);
+  return mask & ((weights != 0) | scores.isinf());
+}
+
+/// sparse_gpt for columns in the order of the loop.
+SparseWeights prune_in_order(const Tensor& before, const Tensor& gram, int64_t num_zeros, const SparseGptOptions& options) {
+  const DampedGram damped = factor_damped(gram, options.damp);
+  SparseWeights result{before, dead_mask(before, damped.live, num_zeros, options), 0, damped.record};
+  if (damped.record.num_live > 0) {
+    const Tensor upper = inverse_upper(damped.upper), now = before.index_select(1, damped.live), zeros = now == 0;
+    Schedule schedule;
+    if (options.groups) {
+      schedule = group_schedule(damped.live, before.size(1), options.groups->starts, options.num_kept);
+    } else {
+      const Tensor scores = at::where(zeros, -1.0, now.square() / upper.diagonal().square());
+      schedule = even_schedule(scores, num_zeros - (~result.mask).sum().item<int64_t>(), options.step);
+    }
+    MaskChoice choice(zeros, upper.diagonal(), schedule.quotas, options.groups != nullptr);
+    const ErrorFeedback fed = feed_back_errors(options.is_float ? now.to(at::kFloat) : now, upper, schedule.steps, choice);
+    result.loss = fed.loss;
+    result.weights = before.clone();
+    result.weights.index_copy_(1, damped.live, fed.weights.to(at::kDouble));
+    result.mask.index_copy_(1, damped.live, choice.mask());
+  }
+  result.weights = at::where(result.mask, result.weights, 0.0);
+  return result;
+}
+
+}  // namespace
+
+SparseWeights sparse_gpt(const Tensor& weights, const Tensor& gram, int64_t num_zeros, const SparseGptOptions& options) {
+  const Tensor before = weights.to(at::kDouble).contiguous();
+  if (options.groups == nullptr) return prune_in_order(before, gram, num_zeros, options);
+  const Tensor order = at::tensor(options.groups->order, at::kLong), back = order.argsort();
+  SparseWeights result = prune_in_order(before.index_select(1, order).contiguous(), gram.index_select(0, order).index_select(1, order),
+                                        num_zeros, options);
+  result.weights = result.weights.index_select(1, back);
+  result.mask = result.mask.index_select(1, back);
+  return result;
+}
+
+}  // namespace niwaki
