@@ -36,7 +36,7 @@ std::vector<RowSet> row_sets(const Tensor& mask) {
 Tensor correction(const Tensor& gram, const Tensor& kept, const Tensor& gradient) {
   const Tensor part = gram.index_select(0, kept).index_select(1, kept);
   const auto [lower, failed] = at::linalg_cholesky_ex(part);
-  if (failed.item<int>() != 0) return at::linalg_lstsq(part, gradient.t().contiguous()).solution.t();
+  if (failed.item<int>() != 0) return std::get<0>(at::linalg_lstsq(part, gradient.t().contiguous())).t();
   return at::cholesky_solve(gradient.t(), lower).t();
 }
 
