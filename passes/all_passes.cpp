@@ -7,6 +7,7 @@
 #include "passes/cleanup/fold_constants.h"
 #include "passes/cleanup/merge_duplicates.h"
 #include "passes/cleanup/merge_matmul_add.h"
+#include "passes/cleanup/simplify_shapes.h"
 #include "passes/cleanup/simplify_shuffles.h"
 #include "passes/prune/remove_dead_channels.h"
 #include "passes/quantize/quantize_dynamic.h"
@@ -34,6 +35,7 @@ PassTable sorted_passes() {
   table.add("quantize_weights", "run products and tables on weights in 4 or 8 bits", quantize_weights);
   table.add("remove_dead_channels", "remove channels that are unused, constant or equal to another", remove_dead_channels);
   table.add("shorten_names", "rename inner values to short counters, drop node names", shorten_names);
+  table.add("simplify_shapes", "replace lengths that are the same for every input", simplify_shapes);
   table.add("simplify_shuffles", "replace shuffles of channels by one Gather per result", simplify_shuffles);
   table.add("store_weights", "store weights as integers that are floats again once loaded", store_weights);
   return table;
