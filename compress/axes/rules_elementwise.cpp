@@ -5,25 +5,21 @@
 namespace niwaki {
 namespace {
 
-/// Right-aligned broadcasting: n vs n unites, 1 vs n takes n.
-AxisIds broadcast(AxisMap& map, const AxisIds& a, const AxisIds& b) {
-  const size_t rank = std::max(a.size(), b.size());
-  AxisIds axes(rank);
-  for (size_t i = 0; i < rank; ++i) {
-    const Ids* left = i + a.size() >= rank ? &a[i + a.size() - rank] : nullptr;
-    const Ids* right = i + b.size() >= rank ? &b[i + b.size() - rank] : nullptr;
-    if (left && right && left->size() == 1 && right->size() != 1) std::swap(left, right);
-    if (left == nullptr) std::swap(left, right);
-    axes[i] = *left;
-    if (right == nullptr) continue;
-    if (right->size() == 1 && left->size() != 1) map.freeze(*right);
-    else map.unite(*left, *right);
+bool is_one(const Ids& ids) { return ids.size() == 1; }
+
+/// Two axes that face each other: the longer gives the ids, and a single index that it repeats cannot go.
+Ids joined(AxisMap& map, const Ids& a, const Ids& b) {
+  if (is_one(a) != is_one(b)) {
+    map.freeze(is_one(a) ? a : b, "repeats it along another axis");
+    return is_one(a) ? b : a;
   }
-  return axes;
+  if (!a.empty() || !b.empty()) map.unite(a, b);
+  return a.empty() && !b.empty() ? b : a;
 }
 
 /// All inputs are operands.
 bool variadic(AxisMap& map, const Node& node) {
+  if (has_attribute(node, "broadcast")) return false;        // opset 6: aligned by an attribute
   AxisIds axes;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     const AxisIds* one = map.input(node, i);
@@ -57,7 +53,15 @@ bool normalized(AxisMap& map, const Node& node) {
     if (parameter == nullptr || parameter->size() != 1) return false;
     map.unite((*parameter)[0], axes[1]);
   }
+  for (size_t i = 2; i < axes.size() && node.op == "InstanceNormalization"; ++i) map.freeze(axes[i], "normalizes over this axis");
   return map.set_output(node, axes);
+}
+
+/// The slopes face the last axes of x; before opset 7, one number per channel.
+bool prelu(AxisMap& map, const Node& node) {
+  const AxisIds* slope = map.input(node, 1);
+  if (slope == nullptr) return false;
+  return map.graph().opset() < 7 && slope->size() == 1 ? normalized(map, node) : variadic(map, node);
 }
 
 /// QuantizeLinear and DequantizeLinear: scalar parameters, or one per index of an axis.
@@ -86,15 +90,24 @@ AxisRules make_rules() {
     rules[op] = unary;
   }
   for (const char* op : {"Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul",
-                         "Or", "PRelu", "Pow", "Sub", "Sum", "Where", "Xor"}) {
+                         "Or", "Pow", "Sub", "Sum", "Where", "Xor"}) {
     rules[op] = variadic;
   }
   rules["BatchNormalization"] = rules["InstanceNormalization"] = normalized;
+  rules["PRelu"] = prelu;
   rules["QuantizeLinear"] = rules["DequantizeLinear"] = quantized;
   return rules;
 }
 
 }  // namespace
+
+AxisIds broadcast(AxisMap& map, const AxisIds& a, const AxisIds& b) {
+  const AxisIds &longer = a.size() < b.size() ? b : a, &shorter = a.size() < b.size() ? a : b;
+  AxisIds axes = longer;
+  const size_t missing = longer.size() - shorter.size();
+  for (size_t i = 0; i < shorter.size(); ++i) axes[missing + i] = joined(map, longer[missing + i], shorter[i]);
+  return axes;
+}
 
 const AxisRules& elementwise_axis_rules() {
   static const AxisRules rules = make_rules();

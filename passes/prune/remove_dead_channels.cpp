@@ -113,7 +113,7 @@ void Round::block(ValueId value) {
 }
 
 void Round::find_contractions() {
-  static const std::set<std::string> sums = {"Conv", "ConvTranspose", "GRU", "Gemm", "LSTM", "MatMul", "RNN"};
+  static const std::set<std::string> sums = {"Conv", "ConvTranspose", "Einsum", "GRU", "Gemm", "LSTM", "MatMul", "RNN"};
   for (const NodeId id : graph_.main().nodes) {
     const Node& node = graph_.node(id);
     if (!sums.contains(node.op) || !is_default_domain(node.domain)) continue;
@@ -286,6 +286,9 @@ bool Round::merge_duplicates() {
   for (const Contraction& one : contractions_) {
     if (one.view.groups == 1 && has_single_use(graph_, one.view.weight)) continue;
     blocked.insert(one.columns.begin(), one.columns.end());
+    if (one.view.groups == 1) continue;      // equal rows of two groups read different channels
+    const auto outputs = classes_.axis(one.view.output, 1);
+    blocked.insert(outputs.begin(), outputs.end());
   }
   const auto wirings = all_wirings();
   std::map<std::string, ClassId> first;
@@ -300,6 +303,8 @@ bool Round::merge_duplicates() {
     into[id] = place->second;
     removed.insert(id);
   }
+  removed = without_emptied_axes(graph_, classes_, std::move(removed));
+  std::erase_if(into, [&](const auto& pair) { return !removed.contains(pair.first); });
   if (removed.empty()) return false;
   merge(into);
   slice(removed);

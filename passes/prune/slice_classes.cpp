@@ -33,10 +33,16 @@ class Slicer {
   void slice(NodeId id);
   void gather(NodeId id);
   void reshape(NodeId id);
+  void computed_target(NodeId id);
+  bool reads_cut_length(ValueId shape, std::set<ValueId>& seen) const;
+  void to_gather(NodeId id, size_t axis, int64_t start, int64_t end, int64_t step);
+  Tensor without_columns(const Tensor& weight, ValueId channels) const;
+  bool is_any_cut(ValueId value) const;
 
   Graph& graph_;
   const AxisClasses& classes_;
   const std::set<ClassId>& removed_;
+  std::map<ValueId, ValueId> channels_;      // whose axis 1 says which columns each group of a weight keeps
 };
 
 bool Slicer::is_cut(ValueId value, size_t axis) const {
@@ -70,12 +76,39 @@ void Slicer::set_ints(NodeId id, size_t index, const std::string& attribute, con
   replace_constant_input(graph_, id, index, make_constant(made, old.dtype), graph_.label(id) + "." + attribute);
 }
 
+bool Slicer::is_any_cut(ValueId value) const {
+  for (size_t axis = 0; axis < classes_.num_axes(value); ++axis) {
+    if (is_cut(value, axis)) return true;
+  }
+  return false;
+}
+
+/// Depthwise loses groups; other groups lose columns of their own, where the classes do not tie them.
 void Slicer::conv(NodeId id) {
   const Node& node = graph_.node(id);
   const int64_t groups = int_attribute(node, "group", 1);
-  if (groups == 1 || static_cast<size_t>(groups) != classes_.axis(node.inputs[0], 1).size()) return;
-  const int64_t left = kept(node.inputs[0], 1);
-  if (left != groups) graph_.set_attribute(id, "group", left);
+  const ValueId weight = node.inputs[1], channels = node.op == "Conv" ? node.inputs[0] : node.outputs[0];
+  if (groups == 1 || classes_.num_axes(weight) < 2) return;
+  const size_t one_each = node.op == "Conv" ? classes_.axis(weight, 1).size() : classes_.axis(weight, 0).size() / static_cast<size_t>(groups);
+  if (one_each == 1) {
+    const int64_t left = kept(node.inputs[0], 1);
+    if (left != groups) graph_.set_attribute(id, "group", left);
+  } else if (is_cut(channels, 1) && !is_cut(weight, 1)) {
+    channels_[weight] = channels;
+  }
+}
+
+/// The weight without the columns that its groups lose: axis 1, group by group.
+Tensor Slicer::without_columns(const Tensor& weight, ValueId channels) const {
+  const int64_t columns = weight.size(1), groups = static_cast<int64_t>(classes_.axis(channels, 1).size()) / columns;
+  const int64_t rows = weight.size(0) / groups;
+  std::vector<Ints> left(static_cast<size_t>(groups));
+  for (const int64_t channel : kept_indices(channels, 1)) left[static_cast<size_t>(channel / columns)].push_back(channel % columns);
+  std::vector<Tensor> blocks;
+  for (int64_t q = 0; q < groups; ++q) {
+    blocks.push_back(weight.narrow(0, q * rows, rows).index_select(1, at::tensor(left[static_cast<size_t>(q)], at::kLong)));
+  }
+  return at::cat(blocks);
 }
 
 void Slicer::recurrent(NodeId id) {
@@ -94,10 +127,30 @@ void Slicer::split(NodeId id) {
   set_ints(id, 1, "split", sizes);
 }
 
+/// What is left of a stride need not be one.
+void Slicer::to_gather(NodeId id, size_t axis, int64_t start, int64_t end, int64_t step) {
+  const Node node = graph_.node(id);
+  const auto ids = classes_.axis(node.inputs[0], axis);
+  const auto length = static_cast<int64_t>(ids.size());
+  const auto bounded = [&](int64_t at) { return std::clamp<int64_t>(at < 0 ? at + length : at, step < 0 ? -1 : 0, step < 0 ? length - 1 : length); };
+  Ints left;
+  for (int64_t i = bounded(start), last = bounded(end); step > 0 ? i < last : i > last; i += step) {
+    if (!goes(ids[static_cast<size_t>(i)])) left.push_back(kept(node.inputs[0], axis, static_cast<size_t>(i)));
+  }
+  const ValueId indices = new_constant(graph_, graph_.label(id) + ".indices", make_constant(at::tensor(left, at::kLong)));
+  for (const auto& [name, value] : node.attributes) graph_.remove_attribute(id, name);
+  graph_.set_operator(id, "Gather", node.domain);
+  graph_.set_inputs(id, {node.inputs[0], indices});
+  graph_.set_attribute(id, "axis", static_cast<int64_t>(axis));
+  for (const ValueId input : std::set<ValueId>(node.inputs.begin() + 1, node.inputs.end())) {
+    if (input != ValueId::absent) remove_unused_constant(graph_, input);
+  }
+}
+
 void Slicer::slice(NodeId id) {
   const Node node = graph_.node(id);
   auto starts = ints_of(node, 1, "starts"), ends = ints_of(node, 2, "ends");
-  const auto axes = ints_of(node, 3, "axes");
+  const auto axes = ints_of(node, 3, "axes"), steps = constant_ints(graph_, input_or_absent(node, 4));
   if (!starts || !ends) return;
   const auto rank = static_cast<int64_t>(classes_.num_axes(node.inputs[0]));
   bool is_changed = false;
@@ -105,6 +158,7 @@ void Slicer::slice(NodeId id) {
     const int64_t axis = axes ? ((*axes)[i] + rank) % rank : static_cast<int64_t>(i);
     const auto place = static_cast<size_t>(axis);
     if (!is_cut(node.inputs[0], place)) continue;
+    if (steps && (*steps)[i] != 1) return to_gather(id, place, (*starts)[i], (*ends)[i], (*steps)[i]);
     const auto length = static_cast<int64_t>(classes_.axis(node.inputs[0], place).size());
     const auto bounded = [&](int64_t at) { return static_cast<size_t>(std::clamp<int64_t>(at < 0 ? at + length : at, 0, length)); };
     (*starts)[i] = kept(node.inputs[0], place, bounded((*starts)[i]));
@@ -135,24 +189,69 @@ void Slicer::gather(NodeId id) {
 void Slicer::reshape(NodeId id) {
   const Node& node = graph_.node(id);
   auto target = ints_of(node, 1, "shape");
-  if (!target) return;
+  if (!target) return computed_target(id);
   bool is_changed = false;
   for (size_t i = 0; i < target->size(); ++i) {
-    if ((*target)[i] <= 0 || !is_cut(node.outputs[0], i)) continue;
-    (*target)[i] = kept(node.outputs[0], i);
+    if ((*target)[i] < 0 || classes_.axis(node.outputs[0], i).empty()) continue;
+    const int64_t left = kept(node.outputs[0], i);
+    const bool copies = (*target)[i] == 0 && kept(node.inputs[0], i) == left;
+    if (copies || (*target)[i] == left) continue;
+    (*target)[i] = left;
     is_changed = true;
   }
   if (is_changed) set_ints(id, 1, "shape", *target);
 }
 
+/// True if the shape is computed from the length of an axis that is cut.
+bool Slicer::reads_cut_length(ValueId shape, std::set<ValueId>& seen) const {
+  const auto producer = shape == ValueId::absent || !seen.insert(shape).second ? std::nullopt : graph_.producer(shape);
+  if (!producer) return false;
+  const Node& node = graph_.node(*producer);
+  if (node.op == "Shape") return is_any_cut(node.inputs[0]);
+  return std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) { return reads_cut_length(input, seen); });
+}
+
+/// Writes down the known lengths of a target that the graph computes; the others stay as they are.
+///   before   Reshape(x, Concat(n, t, 64))     after   Reshape(x, Where([0, 0, 1], [1, 1, 60], Concat(n, t, 64)))
+void Slicer::computed_target(NodeId id) {
+  const Node node = graph_.node(id);
+  if (!classes_.computed_targets().contains(id)) return;
+  const size_t index = node.op == "ConstantOfShape" ? 0 : 1;
+  std::set<ValueId> seen;
+  if (!is_any_cut(node.outputs[0]) && !(index == 1 && is_any_cut(node.inputs[0])) && !reads_cut_length(node.inputs[index], seen)) return;
+  const size_t rank = classes_.num_axes(node.outputs[0]);
+  Ints target(rank, node.op == "Reshape" ? -1 : 1);
+  Tensor is_known = at::zeros({static_cast<int64_t>(rank)}, at::kBool);
+  for (size_t i = 0; i < rank; ++i) {
+    if (classes_.axis(node.outputs[0], i).empty()) continue;
+    is_known[static_cast<int64_t>(i)] = true;
+    target[i] = kept(node.outputs[0], i);
+  }
+  const int64_t unknown = static_cast<int64_t>(rank) - is_known.sum().item<int64_t>();
+  const std::string label = graph_.label(id);
+  const Constant numbers = make_constant(at::tensor(target, at::kLong));
+  if (unknown == 0 || (unknown == 1 && node.op == "Reshape")) {
+    graph_.set_input(id, index, new_constant(graph_, label + ".shape", numbers));
+    remove_unused_constant(graph_, node.inputs[index]);
+    return;
+  }
+  const ValueId made = graph_.add_value({.name = graph_.fresh_name(label + ".target"), .dtype = DType::int64});
+  graph_.insert_before(id, {.name = label + ".lengths", .op = "Where",
+                            .inputs = {new_constant(graph_, label + ".is_known", make_constant(is_known)),
+                                       new_constant(graph_, label + ".shape", numbers), node.inputs[index]},
+                            .outputs = {made}});
+  graph_.set_input(id, index, made);
+}
+
 void Slicer::rewrite(NodeId id) {
   using Rewrite = void (Slicer::*)(NodeId);
   static const std::map<std::string, Rewrite> rewrites = {
-      {"Conv", &Slicer::conv},         {"GRU", &Slicer::recurrent}, {"Gather", &Slicer::gather}, {"LSTM", &Slicer::recurrent},
-      {"RNN", &Slicer::recurrent}, {"Reshape", &Slicer::reshape},  {"Slice", &Slicer::slice},   {"Split", &Slicer::split}};
+      {"ConstantOfShape", &Slicer::computed_target}, {"Conv", &Slicer::conv}, {"ConvTranspose", &Slicer::conv},
+      {"Expand", &Slicer::computed_target}, {"GRU", &Slicer::recurrent}, {"Gather", &Slicer::gather}, {"LSTM", &Slicer::recurrent},
+      {"RNN", &Slicer::recurrent}, {"Reshape", &Slicer::reshape}, {"Slice", &Slicer::slice}, {"Split", &Slicer::split}};
   const Node& node = graph_.node(id);
   const auto found = rewrites.find(node.op);
-  if (found != rewrites.end() && is_default_domain(node.domain) && classes_.knows(node.inputs[0])) (this->*found->second)(id);
+  if (found != rewrites.end() && is_default_domain(node.domain) && classes_.knows(node.outputs[0])) (this->*found->second)(id);
 }
 
 void Slicer::rewrite_nodes() {
@@ -163,6 +262,9 @@ void Slicer::slice_constants(std::vector<ValueId>* sliced) {
   for (const ValueId id : std::vector<ValueId>(graph_.main().constants)) {
     if (index_of(id) >= classes_.num_values()) continue;             // made by a rewrite
     Tensor numbers;
+    if (const auto grouped = channels_.find(id); grouped != channels_.end()) {
+      numbers = without_columns(values(*graph_.constant(id)), grouped->second);
+    }
     for (size_t axis = 0; axis < classes_.num_axes(id); ++axis) {
       if (!is_cut(id, axis)) continue;
       if (!numbers.defined()) numbers = values(*graph_.constant(id));
@@ -187,12 +289,15 @@ void Slicer::forget_shapes() {
 }  // namespace
 
 std::set<ClassId> without_emptied_axes(const Graph& graph, const AxisClasses& classes, std::set<ClassId> removed) {
-  for (uint32_t i = 1; i < std::min(classes.num_values(), graph.num_values()); ++i) {
-    const auto value = static_cast<ValueId>(i);
-    for (size_t axis = 0; axis < classes.num_axes(value); ++axis) {
-      const auto ids = classes.axis(value, axis);
-      const bool is_empty = !ids.empty() && std::all_of(ids.begin(), ids.end(), [&](ClassId id) { return removed.contains(id); });
-      if (is_empty) removed.erase(ids.front());
+  const auto goes = [&](ClassId id) { return removed.contains(id); };
+  for (bool is_done = false; !is_done;) {
+    removed = balanced(classes, std::move(removed));
+    is_done = true;
+    for (uint32_t i = 1; i < std::min(classes.num_values(), graph.num_values()); ++i) {
+      for (size_t axis = 0; axis < classes.num_axes(static_cast<ValueId>(i)); ++axis) {
+        const auto ids = classes.axis(static_cast<ValueId>(i), axis);
+        if (!ids.empty() && std::all_of(ids.begin(), ids.end(), goes)) is_done &= removed.erase(ids.front()) == 0;
+      }
     }
   }
   return removed;
@@ -201,6 +306,7 @@ std::set<ClassId> without_emptied_axes(const Graph& graph, const AxisClasses& cl
 void slice_classes(Graph& graph, const AxisClasses& classes, const std::set<ClassId>& removed, std::vector<ValueId>* sliced) {
   if (removed.empty()) return;
   if (removed.contains(ClassId::frozen)) throw InternalError("a frozen class was to be removed");
+  if (balanced(classes, removed).size() != removed.size()) throw InternalError("a removal would leave groups of different sizes");
   if (without_emptied_axes(graph, classes, removed).size() != removed.size()) throw InternalError("a removal would leave an axis empty");
   Slicer slicer(graph, classes, removed);
   slicer.rewrite_nodes();

@@ -73,16 +73,32 @@ TEST(AxisClasses, FlattensBothLayouts) {
   }
 }
 
-TEST(AxisClasses, KeepsEveryGroupOfAConvAlike) {
+TEST(AxisClasses, BalancesTheGroupsOfAConv) {
   GraphBuilder b;
   const ValueId w = b.random_constant("w", {4, 3, 1, 1}), v = b.random_constant("v", {6, 2, 1, 1}), u = b.random_constant("u", {2, 6, 1, 1});
   const ValueId h = b.node("Conv", {b.input("x", {1, 3, 2, 2}), w});
   b.output(b.node("Conv", {b.node("Conv", {h, v}, {{"group", int64_t{2}}}), u}));
   const AxisClasses classes(b.graph());
+  EXPECT_NE(classes.axis(w, 0)[0], classes.axis(w, 0)[2]);
+  ASSERT_EQ(classes.constraints().size(), 2U);
+  const auto rows = ids(classes, w, 0);
+  EXPECT_EQ(classes.constraints()[0].blocks, (std::vector<std::vector<ClassId>>{{rows[0], rows[1]}, {rows[2], rows[3]}}));
+  EXPECT_EQ(balanced(classes, {rows[0], rows[1], rows[2]}), (std::set<ClassId>{rows[0], rows[2]}));
+  EXPECT_TRUE(balanced(classes, {rows[3]}).empty());
+  for (const FrozenAxis& frozen : classes.frozen()) EXPECT_FALSE(frozen.value == v && frozen.axis == 1);
+}
+
+TEST(AxisClasses, TiesGroupsThatShareAWeight) {
+  GraphBuilder b;
+  const ValueId w = b.random_constant("w", {4, 3, 1, 1}), v = b.random_constant("v", {4, 2, 1, 1}), u = b.random_constant("u", {2, 4, 1, 1});
+  ValueId h = b.node("Conv", {b.input("x", {1, 3, 2, 2}), w});
+  for (int i = 0; i < 2; ++i) h = b.node("Conv", {h, v}, {{"group", int64_t{2}}});
+  b.output(b.node("Conv", {h, u}));
+  const AxisClasses classes(b.graph());
+  EXPECT_TRUE(classes.constraints().empty());
   EXPECT_EQ(classes.axis(w, 0)[0], classes.axis(w, 0)[2]);
   EXPECT_EQ(classes.axis(v, 1)[1], classes.axis(w, 0)[3]);
-  EXPECT_EQ(classes.axis(u, 1)[1], classes.axis(u, 1)[4]);
-  EXPECT_NE(classes.axis(u, 1)[1], classes.axis(u, 1)[2]);
+  EXPECT_NE(classes.axis(u, 1)[0], classes.axis(u, 1)[1]);
 }
 
 TEST(AxisClasses, TiesTheGatesOfAnLstm) {
