@@ -105,7 +105,7 @@ std::string passes() {
 void bind_pipeline(py::module_& module) {
   module.def("run_job", &run, py::arg("request"));
   module.def("expand_verb", &expand, py::arg("verb"), py::arg("options"), py::arg("has_calibration"));
-  module.def("quantize_options", [] { return text_of(described(quantize_options())); });
+  module.def("verb_options", [](const std::string& verb) { return text_of(described(verb_options(verb))); }, py::arg("verb"));
   module.def("passes", &passes);
 }
 

@@ -154,15 +154,14 @@ Tensor read_targets(const Graph& graph, const LinearView& view, const Tensor& ou
 }
 
 Tensor sum_columns(const Graph& graph, const LinearView& view, const Tensor& input, int64_t& count) {
-  const Tensor x = input.to(at::kDouble);
   if (view.kind != LinearKind::conv) {
-    const int64_t axis = view.kind == LinearKind::matmul && view.weight_index == 0 ? x.dim() - 2 : x.dim() - 1;
-    const int64_t features = x.size(axis);
-    count += x.numel() / std::max<int64_t>(features, 1);
-    return x.movedim(axis, -1).reshape({-1, features}).sum(0);
+    const int64_t axis = view.kind == LinearKind::matmul && view.weight_index == 0 ? input.dim() - 2 : input.dim() - 1;
+    const int64_t features = input.size(axis);
+    count += input.numel() / std::max<int64_t>(features, 1);
+    return input.movedim(axis, -1).reshape({-1, features}).sum(0, /*keepdim=*/false, at::kDouble);
   }
-  const Window window = window_of(graph, view, x);
-  const Tensor map = padded(window, x.sum(0, /*keepdim=*/true)).squeeze(0);                   // [C, spatial...]
+  const Window window = window_of(graph, view, input);
+  const Tensor map = padded(window, input.sum(0, /*keepdim=*/true, at::kDouble)).squeeze(0);                   // [C, spatial...]
   const Ints outs = output_sizes(window, map, 1);
   Tensor sums = at::empty({map.size(0), window.taps()}, at::kDouble);
   for (int64_t tap = 0; tap < window.taps(); ++tap) {
@@ -174,7 +173,7 @@ Tensor sum_columns(const Graph& graph, const LinearView& view, const Tensor& inp
     }
     sums.select(1, tap).copy_(seen.reshape({map.size(0), -1}).sum(1));
   }
-  count += std::accumulate(outs.begin(), outs.end(), int64_t{1}, std::multiplies<>()) * x.size(0);
+  count += std::accumulate(outs.begin(), outs.end(), int64_t{1}, std::multiplies<>()) * input.size(0);
   return sums.reshape({-1});                 // (c, kh, kw), groups one after the other
 }
 

@@ -50,6 +50,7 @@ struct PassContext {
   std::vector<std::string> keep, only;       // patterns of --keep and --only, checked before
   at::Device device = at::kCPU;
   uint64_t seed = 0;                         // the only source of randomness
+  double original_macs = 0;                  // of the model as it was read; 0: not known
 };
 
 struct Pass {

@@ -27,7 +27,7 @@ bool contains(const std::vector<std::string>& names, const std::string& name) { 
 
 void run_one(const Pass& pass, Graph& graph, const RunInputs& inputs, PassReport& report, Progress& progress) {
   Graph candidate = graph;                   // cheap: constants share storage
-  PassContext context{.report = report, .progress = progress, .calibration = inputs.calibration, .keep = inputs.keep, .only = inputs.only, .seed = inputs.seed};
+  PassContext context{.report = report, .progress = progress, .calibration = inputs.calibration, .keep = inputs.keep, .only = inputs.only, .seed = inputs.seed, .original_macs = inputs.original_macs};
   pass.run(candidate, context);
   report.changed = candidate.revision() != graph.revision();
   if (!report.changed) return;

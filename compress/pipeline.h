@@ -11,6 +11,7 @@ struct RunInputs {
   const Dataset* calibration = nullptr;
   std::vector<std::string> keep, only;
   uint64_t seed = 0;
+  double original_macs = 0;                  // of the model as it was read; 0: not known
   std::string dump_directory;                // text of every changed graph; "": none
   std::string stop_after;                    // pass name
   std::vector<std::string> skip;             // pass names

@@ -67,6 +67,11 @@ class Collector {
       all.mean_counts_[id] += part.mean_counts_.at(id);
     }
     for (const auto& [id, gram] : part.grams_) add(all.grams_[id], gram);
+    for (const auto& [id, gram] : part.value_grams_) add(all.value_grams_[id], gram);
+  }
+
+  static void add(Gram& known, const Tensor& columns) {    // [groups, T, in]
+    add(known, Gram{at::bmm(columns.transpose(1, 2), columns), columns.sum(1, /*keepdim=*/false, at::kDouble), columns.size(1)});
   }
 
   static void add(Gram& known, const Gram& more) {
@@ -109,11 +114,9 @@ class Collector {
       }
     }
     if (const auto readers = grams_.find(id); readers != grams_.end()) {
-      for (const LinearView* view : readers->second) {
-        const Tensor columns = read_columns(graph_, *view, numbers, {wanted_.positions, wanted_.seed}, first);   // [groups, T, in]
-        add(found.grams_[view->node], {at::bmm(columns.transpose(1, 2), columns), columns.sum(1, /*keepdim=*/false, at::kDouble), columns.size(1)});
-      }
+      for (const LinearView* view : readers->second) add(found.grams_[view->node], read_columns(graph_, *view, numbers, {wanted_.positions, wanted_.seed}, first));
     }
+    if (wanted_.value_grams.contains(id) && numbers.dim() > 0) add(found.value_grams_[id], numbers.to(at::kFloat).reshape({1, -1, numbers.size(-1)}));
   }
 
   const Graph& graph_;
@@ -140,11 +143,12 @@ const Histogram& Statistics::histogram(ValueId id) const { return seen(histogram
 const ChannelSums& Statistics::channels(ValueId id) const { return seen(channels_, id); }
 const Tensor& Statistics::input_mean(NodeId id) const { return seen(input_means_, id); }
 const Gram& Statistics::gram(NodeId id) const { return seen(grams_, seen(shared_grams_, id)); }
+const Gram& Statistics::value_gram(ValueId id) const { return seen(value_grams_, id); }
 
 Statistics collect(const Executor& executor, const Graph& graph, const Dataset& data, const Wanted& wanted, Progress& progress) {
   const Collector collector(graph, wanted);
   // batches of one sample are handed out in groups, so that joining costs little beside running
-  const int64_t group = std::max<int64_t>(1, (wanted.grams.empty() ? 16 : 64) / data.batch_size()), batches = data.num_batches();
+  const int64_t group = std::max<int64_t>(1, (wanted.grams.empty() && wanted.value_grams.empty() ? 16 : 64) / data.batch_size()), batches = data.num_batches();
   const int64_t groups = (batches + group - 1) / group;
   std::vector<Statistics> parts(static_cast<size_t>(groups));
   Statistics all;

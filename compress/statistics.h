@@ -37,6 +37,7 @@ struct Wanted {
   std::map<ValueId, int64_t> channels;       // value -> channel axis
   std::vector<LinearView> input_means;       // mean of the im2col columns that the node reads, [in per group * groups]
   std::vector<LinearView> grams;             // nodes that have_columns
+  std::set<ValueId> value_grams;             // of the vectors along the last axis
   int64_t positions = 64;                    // of a Conv, per sample, that grams are summed over
   uint64_t seed = 0;
 };
@@ -52,6 +53,7 @@ class Statistics {
   const Tensor& input_mean(NodeId id) const; // double [groups * in]
   /// Of the node's input; nodes that read the same columns share one.
   const Gram& gram(NodeId id) const;
+  const Gram& value_gram(ValueId id) const;
   int64_t num_samples() const { return num_samples_; }
 
  private:
@@ -63,6 +65,7 @@ class Statistics {
   std::map<NodeId, int64_t> mean_counts_;
   std::map<NodeId, Gram> grams_;
   std::map<NodeId, NodeId> shared_grams_;
+  std::map<ValueId, Gram> value_grams_;
   int64_t num_samples_ = 0;
 };
 

@@ -33,10 +33,23 @@ def quantize(model, *, calibration=None, samples: int = 512, evaluation=None, re
     or an iterable of those. Options of the verb (bits, mode, granularity, ...: `niwaki.options("quantize")`) and those that
     all verbs share (metric, max_drop, keep, ...) have the command line's names and defaults.
     """
+    return _verb("quantize", model, calibration, samples, evaluation, report_dir, options)
+
+
+def prune(model, *, calibration=None, samples: int = 512, evaluation=None, report_dir=None, **options) -> Model:
+    """Removes channels, or makes weights zero, and repairs what is left.
+
+    Options of the verb (pattern, macs_ratio, sparsity, importance, refit, round_to: `niwaki.options("prune")`) and those
+    that all verbs share have the command line's names and defaults; the other arguments are those of `quantize`.
+    """
+    return _verb("prune", model, calibration, samples, evaluation, report_dir, options)
+
+
+def _verb(verb, model, calibration, samples, evaluation, report_dir, options) -> Model:
     shared, own = _split(options)
-    steps, notes = core().expand_verb("quantize", json.dumps(own), calibration is not None)
+    steps, notes = core().expand_verb(verb, json.dumps(own), calibration is not None)
     del notes  # the report has them
-    return _run("quantize", model, json.loads(steps), calibration, samples, evaluation, report_dir, shared)
+    return _run(verb, model, json.loads(steps), calibration, samples, evaluation, report_dir, {"must_shrink": verb == "quantize", **shared})
 
 
 def convert(model, *, report_dir=None, **options) -> Model:
@@ -67,8 +80,8 @@ def passes() -> list[dict[str, Any]]:
 
 def options(name: str) -> list[dict[str, Any]]:
     """The options of a verb or pass: name, type, help, default."""
-    if name == "quantize":
-        return json.loads(core().quantize_options())
+    if own := json.loads(core().verb_options(name)):
+        return own
     for entry in passes():
         if entry["name"] == name:
             return entry["options"]

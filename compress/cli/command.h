@@ -29,7 +29,7 @@ KnownSteps known_steps();
 
 // One function per verb; each returns its exit code.
 int convert_command(const CommandLine& line, Terminal& terminal);
-int quantize_command(const CommandLine& line, Terminal& terminal);
+int verb_command(const CommandLine& line, Terminal& terminal);   // prune, quantize
 int run_recipe_command(const CommandLine& line, Terminal& terminal);
 int evaluate_command(const CommandLine& line, Terminal& terminal);
 int bench_command(const CommandLine& line, Terminal& terminal);

@@ -1,5 +1,6 @@
 #include "compress/cli/job.h"
 
+#include "passes/prune/prune_channels.h"
 #include "passes/quantize/quantize_static.h"
 
 namespace niwaki {
@@ -66,12 +67,88 @@ std::vector<Step> weight_only(const QuantizeVerb& verb, const Json& options) {
   return {{"quantize_weights", settings}, stored(verb)};
 }
 
+enum class Switch { on, off };
+constexpr auto names(Switch) { return std::array{"on", "off"}; }
+enum class AnyImportance { automatic, magnitude, wanda, sparse_gpt, obs, taylor };
+constexpr auto names(AnyImportance) { return std::array{"auto", "magnitude", "wanda", "sparse_gpt", "obs", "taylor"}; }
+
+struct PruneVerb {
+  std::string pattern = "channels";
+  std::optional<double> sparsity, macs_ratio;
+  AnyImportance importance = AnyImportance::automatic;
+  Switch refit = Switch::on;
+  int round_to = 0;
+  void validate() const {}
+  static constexpr auto fields() {
+    using O = PruneVerb;
+    return std::tuple{
+        field("pattern", &O::pattern, "what goes: channels, unstructured (single weights), or N:M, which keeps N of every M inputs"),
+        field("sparsity", &O::sparsity, "share of the weights that goes").between(0, 1),
+        field("macs_ratio", &O::macs_ratio, "multiply-accumulates left, of the original's; channels only").between(0, 1),
+        field("importance", &O::importance, "what a weight or a channel is worth"),
+        field("refit", &O::refit, "repair what is left by least squares"),
+        field("round_to", &O::round_to, "widths that are cut are multiples of it; 0: 8, or less where 8 cannot reach the target").between(0, 256)};
+  }
+};
+
+/// "2:4" as {2, 4}; nothing for other words.
+std::optional<std::pair<int, int>> kept_of(const std::string& pattern) {
+  int kept = 0, of = 0;
+  char rest = 0;
+  if (std::sscanf(pattern.c_str(), "%d:%d%c", &kept, &of, &rest) != 2) return std::nullopt;
+  if (kept < 1 || of < 2 || kept >= of) throw UsageError("E2013", cat("pattern '", pattern, "' keeps ", kept, " of every ", of), {.help = "write N:M with 0 < N < M, such as 2:4"});
+  return std::pair{kept, of};
+}
+
+std::vector<Step> prune_channels_step(const PruneVerb& verb) {
+  if (verb.importance == AnyImportance::wanda || verb.importance == AnyImportance::sparse_gpt) {
+    throw UsageError("E2013", cat("importance '", names(verb.importance)[static_cast<size_t>(verb.importance)], "' is for single weights, not for channels"),
+                     {.help = "use auto, magnitude, obs or taylor, or --pattern unstructured"});
+  }
+  Json options = {{"importance", names(verb.importance)[static_cast<size_t>(verb.importance)]}, {"refit", verb.refit == Switch::on}, {"round_to", verb.round_to}};
+  if (verb.macs_ratio) options["macs_ratio"] = *verb.macs_ratio;
+  if (verb.sparsity) options["sparsity"] = *verb.sparsity;
+  return {{"prune_channels", options}};
+}
+
+std::vector<Step> prune_weights_step(const PruneVerb& verb) {
+  const auto kept = kept_of(verb.pattern);
+  if (!kept && verb.pattern != "unstructured") {
+    throw UsageError("E2013", cat("unknown pattern '", printable(verb.pattern), "'"), {.help = "use channels, unstructured or N:M, such as 2:4"});
+  }
+  if (verb.macs_ratio) throw UsageError("E2013", "single weights change no multiply-accumulates", {.help = "give --sparsity F, or use --pattern channels"});
+  if (verb.importance == AnyImportance::obs || verb.importance == AnyImportance::taylor) {
+    throw UsageError("E2013", cat("importance '", names(verb.importance)[static_cast<size_t>(verb.importance)], "' is for channels, not for single weights"),
+                     {.help = "use auto, magnitude, wanda or sparse_gpt, or --pattern channels"});
+  }
+  const double implied = kept ? 1 - static_cast<double>(kept->first) / kept->second : verb.sparsity.value_or(0);
+  if (!kept && !verb.sparsity) throw UsageError("E2017", "no target was given", {.help = "give --sparsity F"});
+  if (verb.sparsity && std::abs(*verb.sparsity - implied) > 1e-9) {
+    throw UsageError("E2013", cat("pattern ", verb.pattern, " has a sparsity of ", implied, ", not ", *verb.sparsity), {.help = "leave --sparsity out"});
+  }
+  return {{"prune_weights", {{"pattern", verb.pattern}, {"sparsity", implied}, {"importance", names(verb.importance)[static_cast<size_t>(verb.importance)]},
+                             {"refit", verb.refit == Switch::on}}}};
+}
+
+std::vector<Step> prune_steps(Json options) {
+  // YAML reads on and off as true and false
+  if (options.contains("refit") && options["refit"].is_boolean()) options["refit"] = options["refit"].get<bool>() ? "on" : "off";
+  const PruneVerb verb = parse_options<PruneVerb>(options);
+  if (verb.sparsity && *verb.sparsity <= 0) throw UsageError("E2008", cat("sparsity ", *verb.sparsity, " is not in (0, 1]"));
+  return verb.pattern == "channels" ? prune_channels_step(verb) : prune_weights_step(verb);
+}
+
 }  // namespace
 
-std::vector<OptionText> quantize_options() { return options_text<QuantizeVerb>(); }
+std::vector<OptionText> verb_options(const std::string& verb) {
+  if (verb == "quantize") return options_text<QuantizeVerb>();
+  if (verb == "prune") return options_text<PruneVerb>();
+  return {};
+}
 
 std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool has_calibration, Strings* notes) {
   if (verb == "convert") return {};
+  if (verb == "prune") return prune_steps(options);
   if (verb != "quantize") return {{verb, options}};
   const QuantizeVerb wanted = parse_options<QuantizeVerb>(options);
   Mode mode = wanted.mode;

@@ -8,11 +8,12 @@ namespace {
 
 enum Verb : uint32_t {
   kInspect = 1, kCheck = 2, kConvert = 4, kQuantize = 8, kRun = 16, kEval = 32, kBench = 64, kCompare = 128,
-  kReport = 256, kExplain = 512, kDoctor = 1024, kPasses = 2048, kCompletion = 4096,
-  kWriters = kConvert | kQuantize | kRun,
+  kReport = 256, kExplain = 512, kDoctor = 1024, kPasses = 2048, kCompletion = 4096, kPrune = 8192,
+  kChangers = kQuantize | kPrune,
+  kWriters = kConvert | kChangers | kRun,
   kReaders = kWriters | kInspect | kCheck | kEval | kBench | kCompare,
   kFeeders = kWriters | kEval | kBench | kCompare,
-  kAll = 0x1fff
+  kAll = 0x3fff
 };
 
 constexpr const char* kPattern = "PATTERN";
@@ -25,6 +26,7 @@ const std::vector<VerbSpec>& verb_specs() {
       {"check", kCheck, 1, 1000, "MODEL...", "say whether models are well-formed; changes nothing"},
       {"convert", kConvert, 1, 1, "IN -o OUT.onnx", "exact clean-up and lossless encoding, or a plain copy"},
       {"quantize", kQuantize, 1, 1, "MODEL -o OUT [--calib DATA]", "fewer bits for weights and activations"},
+      {"prune", kPrune, 1, 1, "MODEL -o OUT (--macs-ratio F | --sparsity F) [--calib DATA]", "fewer channels, or more zeros, with repair"},
       {"run", kRun, 1, 1, "RECIPE.yaml", "carry out a recipe"},
       {"eval", kEval, 1, 1, "MODEL --data DATA [--metric NAME]", "measure quality with its interval"},
       {"bench", kBench, 1, 16, "A [B...]", "measure latency and peak memory, side by side"},
@@ -58,6 +60,12 @@ const std::vector<FlagSpec>& flag_specs() {
       {"percentile", 0, number, "P", "99.99", kQuantize, false, "share of numbers inside the range, of percentile"},
       {"rounding", 0, choice, "nearest|gptq|adaround|hqq", "nearest", kQuantize, false, "how weights are rounded"},
       {"mixed", 0, choice, "auto|off", "auto", kQuantize, false, "keep in float what does not pay"},
+      {"pattern", 0, text, "channels|unstructured|N:M", "channels", kPrune, false, "what goes: whole channels, single weights, all but N of every M"},
+      {"sparsity", 0, number, "F", "", kPrune, false, "share of the weights that goes"},
+      {"macs-ratio", 0, number, "F", "", kPrune, false, "multiply-accumulates left, of the original's"},
+      {"importance", 0, choice, "auto|magnitude|wanda|sparse_gpt|obs|taylor", "auto", kPrune, false, "what a weight or a channel is worth"},
+      {"refit", 0, choice, "on|off", "on", kPrune, false, "repair what is left by least squares"},
+      {"round-to", 0, integer, "N", "8", kPrune, false, "widths that are cut are multiples of N"},
       {"set", 0, name_value, "KEY=VALUE", "", kRun, true, "replace a value of the recipe, e.g. steps.0.bits=4"},
       {"print-config", 0, none, "", "", kRun, false, "print every value with the place it came from"},
       {"skip", 0, text, "PASS", "", kRun, true, "leave a pass out"},
@@ -73,7 +81,7 @@ const std::vector<FlagSpec>& flag_specs() {
       {"list", 0, none, "", "", kExplain, false, "every code with one line"},
       {"schema", 0, none, "", "", kPasses, false, "JSON Schema of recipes"},
       // data and quality
-      {"calib", 0, text, "DATA", "", kQuantize, false, "calibration samples"},
+      {"calib", 0, text, "DATA", "", kChangers, false, "calibration samples"},
       {"samples", 0, integer, "N", "512", kFeeders, false, "samples to use; evaluation uses all unless told"},
       {"data", 0, text, "DATA", "", kWriters | kEval | kCompare, false, "evaluation samples"},
       {"metric", 0, text, "NAME", "auto", kWriters | kEval, true, "how quality is measured"},
@@ -85,8 +93,8 @@ const std::vector<FlagSpec>& flag_specs() {
       {"max-latency-ratio", 0, number, "R", "", kWriters, false, "largest time, 1 is the original's"},
       {"on-inconclusive", 0, choice, "fail|warn", "fail", kWriters, false, "what an unclear gate does"},
       // nodes, target, report
-      {"keep", 0, text, kPattern, "", kQuantize | kConvert, true, "nodes to leave alone: glob, op:Conv, re:^layer4"},
-      {"only", 0, text, kPattern, "", kQuantize | kConvert, true, "nodes to change, no others"},
+      {"keep", 0, text, kPattern, "", kChangers | kConvert, true, "nodes to leave alone: glob, op:Conv, re:^layer4"},
+      {"only", 0, text, kPattern, "", kChangers | kConvert, true, "nodes to change, no others"},
       {"target", 0, choice, "onnxruntime-cpu|onnxruntime-cpu-novnni|generic", "onnxruntime-cpu", kWriters, false, "the runtime that the file is for"},
       {"require-gain", 0, none, "", "", kWriters, false, "exit 1 where nothing could be changed"},
       {"allow-growth", 0, none, "", "", kWriters, false, "accept a larger file"},
@@ -118,7 +126,7 @@ const std::vector<FlagSpec>& flag_specs() {
 }
 
 bool is_planned_verb(const std::string& name) {
-  static constexpr std::array<const char*, 9> kPlanned = {"prune", "factorize", "distill", "finetune", "auto",
+  static constexpr std::array<const char*, 8> kPlanned = {"factorize", "distill", "finetune", "auto",
                                                          "pack", "unpack", "gate", "baseline"};
   return std::find(kPlanned.begin(), kPlanned.end(), name) != kPlanned.end();
 }

@@ -5,8 +5,6 @@
 
 namespace niwaki {
 
-/// Multiply-accumulates of a node at batch 1; 0 where it has none, nullopt where its shapes are not known.
-std::optional<double> node_macs(const Graph& graph, NodeId node);
 /// "[N, 3, 32, 32]", "?" where nothing is known.
 std::string shape_words(const Value& value);
 /// {name, dtype, shape} with numbers, names and null.

@@ -3,6 +3,7 @@
 #include "compress/cli/terminal.h"
 #include "compress/executor.h"
 #include "compress/footprint.h"
+#include "compress/macs.h"
 #include "compress/onnx/infer_shapes.h"
 #include "compress/report/numbers.h"
 
@@ -57,13 +58,14 @@ Json risks(const Model& model) {
 
 Json node_rows(const Graph& graph) {
   Json rows = Json::array();
+  const KnownSizes sizes = inferred_sizes(graph);
   for (const NodeId id : graph.all_nodes()) {
     const Node& node = graph.node(id);
     Json outputs = Json::array();
     for (const ValueId output : node.outputs) {
       if (output != ValueId::absent) outputs.push_back(value_json(graph, output));
     }
-    const auto macs = node_macs(graph, id);
+    const auto macs = node_macs(graph, id, sizes);
     rows.push_back({{"name", printable(graph.label(id))}, {"op", op_name(node)}, {"outputs", outputs}, {"macs", macs ? Json(*macs) : Json(nullptr)}});
   }
   return rows;
@@ -77,10 +79,11 @@ Json facts(const Model& model, const CommandLine& line) {
   }
   for (const ValueId id : graph.main().outputs) outputs.push_back(value_json(graph, id));
   for (const auto& [domain, number] : graph.header().opsets) opsets[domain.empty() ? "ai.onnx" : printable(domain)] = number;
+  const KnownSizes sizes = inferred_sizes(graph);
   double macs = 0;
   int64_t num_unknown = 0;
   for (const NodeId id : graph.all_nodes()) {
-    const auto own = node_macs(graph, id);
+    const auto own = node_macs(graph, id, sizes);
     macs += own.value_or(0);
     num_unknown += !own;
   }

@@ -5,6 +5,7 @@
 #include "compress/evaluate.h"
 #include "compress/footprint.h"
 #include "compress/gate.h"
+#include "compress/macs.h"
 #include "compress/measure.h"
 #include "compress/onnx/infer_shapes.h"
 #include "compress/onnx/raise_opset.h"
@@ -84,6 +85,7 @@ class Job {
   bool has_runtime() { return worker_ && worker_->available(); }
   Json quality_entry(const Comparison& comparison) const;
   void describe_nodes();
+  double macs_of(const Graph& graph) const;
   NamedTensors first_inputs() const;
 
   const JobRequest& request_;
@@ -135,6 +137,13 @@ void Job::read() {
   if (!request_.evaluation.path.empty()) evaluation_ = load_dataset(graph_, request_.evaluation, request_, true);
 }
 
+/// At the sizes of the first sample; without one, or where the executor cannot run it, at inferred sizes.
+double Job::macs_of(const Graph& graph) const {
+  const Dataset* samples = calibration_ ? &*calibration_ : evaluation_ ? &*evaluation_ : nullptr;
+  const bool can_run = samples && unsupported_nodes(graph).empty();
+  return total_macs(graph, can_run ? observed_sizes(graph, *samples) : inferred_sizes(graph));
+}
+
 void Job::compress() {
   graph_ = original_;
   if (request_.opset > 0) {
@@ -146,6 +155,7 @@ void Job::compress() {
                          .keep = keep_,
                          .only = request_.only,
                          .seed = request_.seed,
+                         .original_macs = macs_of(original_),
                          .dump_directory = request_.dump_directory,
                          .stop_after = request_.stop_after,
                          .skip = request_.skip};
@@ -346,6 +356,8 @@ void Job::finish() {
   report_["command"] = request_.command_line;
   report_["before"] = side(original_, model_.file_bytes);
   report_["after"] = side(graph_, written.file_bytes);
+  report_["before"]["macs"] = macs_of(original_);
+  report_["after"]["macs"] = macs_of(graph_);
   report_["files"] = Json::array({{{"role", "model"}, {"name", name_of_file(model_.path)}, {"bytes", model_.file_bytes}, {"sha256", model_.sha256}, {"format", model_.format}},
                                   {{"role", "output"}, {"name", name_of_file(written.path)}, {"bytes", written.file_bytes}, {"sha256", written.sha256}, {"format", "onnx"}}});
   if (!written.data_path.empty()) report_["files"].push_back({{"role", "external_data"}, {"name", name_of_file(written.data_path)}});

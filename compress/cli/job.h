@@ -72,13 +72,12 @@ struct JobEvents {
 /// On an error no output is left. Throws Interrupted when the user stopped it.
 JobResult run_job(const JobRequest& request, const JobEvents& events = {});
 
-/// The passes that make up a verb's request: `quantize` with its options (mode, bits, granularity, ...) and whether there is
-/// calibration data. `notes` gets what was decided, e.g. that `auto` became `storage`. E2003 and E2005 on bad options.
+/// The passes that make up a verb's request, with its options, e.g. `quantize` with mode and bits, and whether there is calibration
+/// data. `notes` gets what was decided, e.g. that `auto` became `storage`. E2003, E2005, E2008 and E2013 on bad options.
 std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool has_calibration, Strings* notes = nullptr);
 
-/// Options of the verb quantize, for --help, recipes and Python: bits, mode, granularity, block_size, symmetric,
-/// range_estimator, percentile, rounding, mixed.
-std::vector<OptionText> quantize_options();
+/// Options of the verbs quantize and prune, for --help, recipes and Python; empty for others.
+std::vector<OptionText> verb_options(const std::string& verb);
 
 /// The samples of a request, fitted to a graph.
 Dataset load_dataset(const Graph& graph, const DataRequest& data, const JobRequest& request, bool want_labels);

@@ -30,10 +30,10 @@ Json option_value(const OptionText& option, const std::string& text) {
   return text;
 }
 
-/// The options of `quantize` that were given, under the names of its table.
+/// The options of the verb that were given, under the names of its table.
 Json given_options(const CommandLine& line) {
   Json options = Json::object();
-  for (const OptionText& option : quantize_options()) {
+  for (const OptionText& option : verb_options(line.verb)) {
     std::string flag = option.name;
     std::replace(flag.begin(), flag.end(), '_', '-');
     if (option.name == "symmetric") {
@@ -124,10 +124,11 @@ int convert_command(const CommandLine& line, Terminal& terminal) {
   return show_job(request, line, terminal);
 }
 
-int quantize_command(const CommandLine& line, Terminal& terminal) {
+int verb_command(const CommandLine& line, Terminal& terminal) {
   JobRequest request = job_request(line);
+  request.must_shrink = line.verb == "quantize";
   Strings notes;
-  request.steps = expand_verb("quantize", given_options(line), !request.calibration.path.empty(), &notes);
+  request.steps = expand_verb(line.verb, given_options(line), !request.calibration.path.empty(), &notes);
   for (const std::string& note : notes) terminal.tell(note + "\n");
   return show_job(request, line, terminal);
 }

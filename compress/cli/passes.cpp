@@ -36,7 +36,7 @@ std::string page(const PassEntry& entry) {
 KnownSteps known_steps() {
   KnownSteps steps;
   for (const PassEntry& entry : all_passes().entries()) steps[entry.name] = entry.options;
-  steps["quantize"] = quantize_options();
+  for (const char* verb : {"prune", "quantize"}) steps[verb] = verb_options(verb);
   return steps;
 }
 

@@ -1,0 +1,107 @@
+#include "compress/sensitivity.h"
+
+#include "compress/error.h"
+#include "compress/executor.h"
+#include "compress/graph_edit.h"
+#include "compress/random.h"
+
+namespace niwaki {
+namespace {
+
+/// True if the rows of y [.., classes] read as scores of classes: two-dimensional, or one row per token.
+bool is_class_like(const Tensor& y, bool reads_tokens) { return at::isFloatingType(y.scalar_type()) && y.size(-1) > 1 && (y.dim() == 2 || (y.dim() == 3 && reads_tokens)); }
+
+/// log p(drawn class), summed; scores are logits, logarithms of shares, or shares.
+Tensor class_likelihood(const Tensor& scores, Generator& generator) {
+  const Tensor rows = scores.reshape({-1, scores.size(-1)}).to(at::kDouble);
+  const Tensor plain = rows.detach();
+  const bool are_shares = plain.min().item<double>() >= 0 && (plain.sum(1) - 1).abs().max().item<double>() < 1e-3;
+  const Tensor logs = are_shares ? (rows + 1e-9).log() : rows.log_softmax(1);
+  const Tensor shares = logs.detach().exp().contiguous();
+  Tensor drawn = at::empty({rows.size(0)}, at::kLong);
+  for (int64_t row = 0; row < rows.size(0); ++row) {
+    const double* share = shares.const_data_ptr<double>() + row * shares.size(1);
+    double left = generator.uniform();
+    int64_t index = 0;
+    while (index + 1 < shares.size(1) && left >= share[index]) left -= share[index++];
+    drawn.mutable_data_ptr<int64_t>()[row] = index;
+  }
+  return logs.gather(1, drawn.unsqueeze(1)).sum();
+}
+
+/// A random projection of y, relative to its size: its squared gradient is that of the relative squared error.
+Tensor projection(const Tensor& y, Generator& generator) {
+  const Tensor x = y.to(at::kDouble);
+  Tensor signs = at::empty(x.sizes(), at::kDouble);
+  for (int64_t i = 0; i < signs.numel(); ++i) signs.mutable_data_ptr<double>()[i] = generator.next() & 1 ? 1 : -1;
+  const double energy = (x.detach() * x.detach()).sum().item<double>() / static_cast<double>(std::max<int64_t>(x.size(0), 1));
+  return (x * signs).sum() / std::sqrt(std::max(energy, 1e-30));
+}
+
+struct Seen {
+  Tensor output, gradient;
+};
+
+int64_t channel_axis_of(const LinearView& view, const Tensor& output) {
+  const bool is_conv = view.kind == LinearKind::conv || view.kind == LinearKind::conv_transpose;
+  return is_conv ? 1 : view.weight_index == 0 ? output.dim() - 2 : output.dim() - 1;
+}
+
+Tensor by_channel(const Tensor& numbers, int64_t axis) { return numbers.movedim(axis, 0).reshape({numbers.size(axis), -1}).sum(1); }
+
+}  // namespace
+
+std::map<NodeId, OutputSensitivity> output_sensitivity(const Graph& graph, std::span<const LinearView> views, const Dataset& data,
+                                                       int64_t samples, uint64_t seed, Progress& progress) {
+  ExecutorOptions options;
+  std::map<ValueId, NodeId> watched;
+  for (const LinearView& view : views) {
+    options.trainable.insert(view.weight);
+    watched[view.output] = view.node;
+  }
+  bool reads_tokens = false;
+  for (const ValueId input : graph.main().inputs) reads_tokens |= !graph.constant(input) && graph.value(input).dtype == DType::int64;
+  const Executor executor(graph, options);
+  std::map<NodeId, OutputSensitivity> found;
+  const Dataset few = data.head(std::min(samples, data.num_samples()));
+  int64_t total = 0;
+  for (int64_t i = 0; i < few.num_batches(); ++i) {
+    progress.advance(0);
+    const Dataset::Batch batch = few.batch(i);
+    std::map<ValueId, Tensor> outputs;
+    const RunValues made = executor.run(batch.inputs, [&](ValueId id, const Tensor& numbers) {
+      if (!watched.contains(id) || !numbers.requires_grad()) return;
+      numbers.retain_grad();
+      outputs[id] = numbers;
+    });
+    Tensor likelihood;
+    for (size_t k = 0; k < made.size(); ++k) {
+      const Tensor& y = made[k].tensor;
+      if (!y.defined() || !y.requires_grad() || y.dim() == 0) continue;
+      Generator generator(seed, cat("sensitivity ", k, " ", batch.first));
+      const Tensor one = is_class_like(y, reads_tokens) ? class_likelihood(y, generator) : projection(y, generator);
+      likelihood = likelihood.defined() ? likelihood + one : one;
+    }
+    if (!likelihood.defined()) return {};
+    likelihood.backward();
+    total += batch.count;
+    for (const auto& [id, output] : outputs) {
+      if (!output.grad().defined()) continue;
+      const NodeId node = watched.at(id);
+      const auto view = std::find_if(views.begin(), views.end(), [&](const LinearView& one) { return one.node == node; });
+      const int64_t axis = channel_axis_of(*view, output);
+      const Tensor y = output.detach().to(at::kDouble), gradient = output.grad().to(at::kDouble);
+      OutputSensitivity& known = found[node];
+      const Tensor squares = by_channel(gradient * gradient, axis), products = by_channel(at::square(gradient * y), axis);
+      known.gradient = known.gradient.defined() ? known.gradient + squares : squares;
+      known.taylor = known.taylor.defined() ? known.taylor + products : products;
+    }
+  }
+  for (auto& [node, one] : found) {
+    one.gradient = one.gradient / static_cast<double>(total);
+    one.taylor = one.taylor / static_cast<double>(total);
+  }
+  return found;
+}
+
+}  // namespace niwaki

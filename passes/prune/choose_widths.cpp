@@ -1,0 +1,192 @@
+#include "passes/prune/choose_widths.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+namespace niwaki {
+namespace {
+
+double share_left(const CostTerm::Axis& axis, const std::vector<int64_t>& removed) {
+  double left = axis.length;
+  for (const auto& [variable, per_unit] : axis.per_unit) left -= per_unit * static_cast<double>(removed[variable]);
+  return left / axis.length;
+}
+
+/// The state of the search: removed units, with exact changes of the cost by move.
+class Search {
+ public:
+  Search(const std::vector<WidthVariable>& variables, const std::vector<CostTerm>& terms) : variables_(variables), terms_(terms), removed_(variables.size(), 0) {
+    touching_.resize(variables.size());
+    for (size_t term = 0; term < terms.size(); ++term) {
+      for (const CostTerm::Axis& axis : terms[term].axes) {
+        for (const auto& [variable, per_unit] : axis.per_unit) touching_[variable].push_back(term);
+      }
+    }
+    for (auto& list : touching_) {
+      std::sort(list.begin(), list.end());
+      list.erase(std::unique(list.begin(), list.end()), list.end());
+    }
+    for (const WidthVariable& variable : variables) {
+      grids_.emplace_back();
+      for (int64_t k = 0; k < static_cast<int64_t>(variable.losses.size()); ++k) {
+        const int64_t left = variable.width - k;
+        if (k == 0 || (left > 0 && left % variable.round_to == 0)) grids_.back().push_back(k);
+      }
+    }
+    cost_ = cost_of(terms, removed_);
+  }
+
+  void shrink_to(double budget);
+  void give_back(double budget);
+  void swap_pairs(double budget);
+  const std::vector<int64_t>& removed() const { return removed_; }
+
+ private:
+  double loss_at(size_t variable, int64_t k) const { return variables_[variable].losses[static_cast<size_t>(k)]; }
+  double loss_change(size_t variable, int64_t to) const { return loss_at(variable, to) - loss_at(variable, removed_[variable]); }
+  double cost_change(size_t variable, int64_t to);
+  void move(size_t variable, int64_t to) {
+    cost_ += cost_change(variable, to);
+    removed_[variable] = to;
+  }
+  std::optional<int64_t> neighbour(size_t variable, int step) const;
+
+  const std::vector<WidthVariable>& variables_;
+  const std::vector<CostTerm>& terms_;
+  std::vector<int64_t> removed_;
+  std::vector<std::vector<size_t>> touching_;
+  std::vector<std::vector<int64_t>> grids_;  // counts that may be removed, ascending
+  double cost_ = 0;
+};
+
+double Search::cost_change(size_t variable, int64_t to) {
+  double before = 0, after = 0;
+  const int64_t from = removed_[variable];
+  const auto sum = [&] {
+    double all = 0;
+    for (const size_t term : touching_[variable]) {
+      double cost = terms_[term].base;
+      for (const CostTerm::Axis& axis : terms_[term].axes) cost *= share_left(axis, removed_);
+      all += cost;
+    }
+    return all;
+  };
+  before = sum();
+  removed_[variable] = to;
+  after = sum();
+  removed_[variable] = from;
+  return after - before;
+}
+
+std::optional<int64_t> Search::neighbour(size_t variable, int step) const {
+  const auto& grid = grids_[variable];
+  const auto place = std::find(grid.begin(), grid.end(), removed_[variable]) - grid.begin() + step;
+  if (place < 0 || place >= static_cast<std::ptrdiff_t>(grid.size())) return std::nullopt;
+  return grid[static_cast<size_t>(place)];
+}
+
+void Search::shrink_to(double budget) {
+  while (cost_ > budget) {
+    size_t best = variables_.size();
+    int64_t best_to = 0;
+    double best_ratio = std::numeric_limits<double>::infinity();
+    for (size_t variable = 0; variable < variables_.size(); ++variable) {
+      // looking past the next step finds the lower convex hull of the curve
+      for (const int64_t to : grids_[variable]) {
+        if (to <= removed_[variable]) continue;
+        const double gain = -cost_change(variable, to);
+        if (gain <= 0) continue;
+        const double ratio = std::max(loss_change(variable, to), 0.0) / gain;
+        if (ratio < best_ratio) {
+          best = variable;
+          best_to = to;
+          best_ratio = ratio;
+        }
+      }
+    }
+    if (best == variables_.size()) return;
+    // one step at a time towards the hull's corner: the budget may lie between
+    const auto& grid = grids_[best];
+    for (const int64_t to : grid) {
+      if (to > removed_[best] && to <= best_to && cost_ > budget) move(best, to);
+    }
+  }
+}
+
+void Search::give_back(double budget) {
+  for (bool is_changed = true; is_changed;) {
+    is_changed = false;
+    size_t best = variables_.size();
+    double best_gain = 0;
+    for (size_t variable = 0; variable < variables_.size(); ++variable) {
+      const auto to = neighbour(variable, -1);
+      if (!to || cost_ + cost_change(variable, *to) > budget) continue;
+      const double gain = -loss_change(variable, *to);
+      if (gain > best_gain) {
+        best = variable;
+        best_gain = gain;
+      }
+    }
+    if (best == variables_.size()) return;
+    move(best, *neighbour(best, -1));
+    is_changed = true;
+  }
+}
+
+/// One variable gets a step back, another loses one or two: while the sum of losses falls within the budget.
+void Search::swap_pairs(double budget) {
+  constexpr int kRounds = 200;
+  for (int round = 0; round < kRounds; ++round) {
+    double best_gain = 1e-12;
+    size_t best_up = 0, best_down = 0;
+    int64_t best_down_to = 0;
+    for (size_t up = 0; up < variables_.size(); ++up) {
+      const auto back = neighbour(up, -1);
+      if (!back) continue;
+      const int64_t from = removed_[up];
+      const double gain = -loss_change(up, *back);
+      const double more = cost_change(up, *back);
+      removed_[up] = *back;
+      for (size_t down = 0; down < variables_.size(); ++down) {
+        if (down == up) continue;
+        for (const int step : {1, 2}) {
+          const auto to = neighbour(down, step);
+          if (!to || gain - loss_change(down, *to) <= best_gain) continue;
+          if (cost_ + more + cost_change(down, *to) > budget) continue;
+          best_gain = gain - loss_change(down, *to);
+          best_up = up;
+          best_down = down;
+          best_down_to = *to;
+        }
+      }
+      removed_[up] = from;
+    }
+    if (best_down_to == 0) return;
+    move(best_up, *neighbour(best_up, -1));
+    move(best_down, best_down_to);
+  }
+}
+
+}  // namespace
+
+double cost_of(const std::vector<CostTerm>& terms, const std::vector<int64_t>& removed) {
+  double all = 0;
+  for (const CostTerm& term : terms) {
+    double cost = term.base;
+    for (const CostTerm::Axis& axis : term.axes) cost *= share_left(axis, removed);
+    all += cost;
+  }
+  return all;
+}
+
+std::vector<int64_t> choose_widths(const std::vector<WidthVariable>& variables, const std::vector<CostTerm>& terms, double budget) {
+  Search search(variables, terms);
+  search.shrink_to(budget);
+  search.give_back(budget);
+  search.swap_pairs(budget);
+  search.give_back(budget);
+  return search.removed();
+}
+
+}  // namespace niwaki

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+namespace niwaki {
+
+/// Part of a cost: `base` times, for each axis, the share of it that is left. An axis loses `per_unit` of its `length` with
+/// every unit that a variable loses.
+struct CostTerm {
+  struct Axis {
+    double length;
+    std::map<size_t, double> per_unit;       // by variable
+  };
+  double base;
+  std::vector<Axis> axes;
+};
+
+/// A width that may shrink: losses[k] is what it costs to lose k units.
+struct WidthVariable {
+  int64_t width;
+  std::vector<double> losses;                // [k], non-decreasing, as far as units may go
+  int64_t round_to = 1;                      // widths that were cut are multiples of it
+};
+
+double cost_of(const std::vector<CostTerm>& terms, const std::vector<int64_t>& removed);
+
+/// Units to remove per variable, so that the cost is at most `budget` and the sum of losses small: greedy by loss per cost on
+/// the convex hull of each curve, then single steps back and pairs of moves while they gain (algorithms.md 10.2). The
+/// result misses the budget only where no widths reach it.
+std::vector<int64_t> choose_widths(const std::vector<WidthVariable>& variables, const std::vector<CostTerm>& terms, double budget);
+
+}  // namespace niwaki

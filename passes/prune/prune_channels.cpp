@@ -1,0 +1,317 @@
+#include "passes/prune/prune_channels.h"
+
+#include "compress/error.h"
+#include "compress/graph_edit.h"
+#include "compress/onnx/infer_shapes.h"
+#include "compress/sensitivity.h"
+#include "compress/statistics.h"
+#include "passes/prune/channel_costs.h"
+#include "passes/prune/linear_bias.h"
+#include "passes/prune/obs_order.h"
+#include "passes/prune/repair_channels.h"
+#include "passes/prune/slice_classes.h"
+
+#include <algorithm>
+
+namespace niwaki {
+namespace {
+
+constexpr double kDamp = 1e-3;               // of the mean moment, in the loss curves
+constexpr int64_t kSensitivitySamples = 128;
+constexpr int64_t kDefaultRound = 8;
+
+class Pruner {
+ public:
+  Pruner(Graph& graph, const PruneChannelsOptions& options, PassContext& context) : graph_(graph), options_(options), context_(context), classes_(graph) {}
+  void run();
+
+ private:
+  void find_kept();
+  void look();
+  double row_weight(const ChannelReader& reader) const;
+  ObsProblem problem(const ChannelReader& reader) const;
+  Tensor gradient_of(const ChannelReader& reader) const;
+  void order(size_t family);
+  std::vector<double> taylor(const ChannelFamily& family, const std::vector<ClassId>& block) const;
+  std::vector<double> magnitude(const std::vector<ClassId>& block) const;
+  std::vector<int64_t> widths(const std::vector<CostTerm>& terms, double budget);
+  std::set<ClassId> choose();
+  void fold_means(const Graph& before, const std::set<ClassId>& removed);
+  void report(const Graph& before, const std::set<ClassId>& removed);
+  void tell_frozen();
+
+  Graph& graph_;
+  const PruneChannelsOptions& options_;
+  PassContext& context_;
+  AxisClasses classes_;
+  std::set<NodeId> kept_;
+  ChannelFamilies found_;
+  std::optional<Statistics> statistics_;
+  std::map<NodeId, OutputSensitivity> sensitivity_;
+  KnownSizes sizes_;
+  std::vector<std::vector<std::vector<size_t>>> orders_;   // by family, by block: places in the block, first to go first
+  std::vector<std::vector<double>> losses_;                // by family
+};
+
+void Pruner::find_kept() {
+  for (const NodeId id : graph_.main().nodes) {
+    if (!is_selected(graph_, id, context_.keep, context_.only)) kept_.insert(id);
+  }
+}
+
+void Pruner::look() {
+  sizes_ = context_.calibration ? observed_sizes(graph_, *context_.calibration) : inferred_sizes(graph_);
+  if (!context_.calibration) return;
+  Wanted wanted{.seed = context_.seed};
+  want_grams(graph_, found_, wanted);
+  statistics_ = collect(Executor(graph_), graph_, *context_.calibration, wanted, context_.progress);
+  const std::vector<LinearView> views = linear_views(graph_);
+  sensitivity_ = output_sensitivity(graph_, views, *context_.calibration, kSensitivitySamples, context_.seed, context_.progress);
+  if (sensitivity_.empty()) context_.report.notes.push_back("N3005: no gradient reaches the weights: errors of all nodes count alike");
+}
+
+Tensor Pruner::gradient_of(const ChannelReader& reader) const {
+  const auto found = sensitivity_.find(reader.node);
+  if (!reader.view || found == sensitivity_.end()) return {};
+  const Tensor all = found->second.gradient;
+  const int64_t per_group = all.numel() / reader.view->groups;
+  return all.narrow(0, reader.group * per_group, per_group);
+}
+
+/// Rows scaled so that the squared error is half a divergence in nats where gradients are known, else relative.
+ObsProblem Pruner::problem(const ChannelReader& reader) const {
+  Tensor rows = reader.rows(graph_);
+  const Tensor moments = moments_of(*statistics_, reader);
+  const Tensor gradient = gradient_of(reader);
+  if (gradient.defined()) {
+    rows = rows * (gradient / 2).sqrt().unsqueeze(1);
+  } else {
+    const double energy = (rows.mm(moments) * rows).sum().item<double>();
+    rows = rows / std::sqrt(std::max(energy, 1e-30));
+  }
+  return {rows, moments};
+}
+
+std::vector<double> Pruner::taylor(const ChannelFamily& family, const std::vector<ClassId>& block) const {
+  std::map<ClassId, double> costs;
+  double num_makers = 0;
+  for (const LinearView& maker : family.makers) {
+    const auto found = sensitivity_.find(maker.node);
+    if (found == sensitivity_.end()) continue;
+    const bool is_conv = maker.kind == LinearKind::conv || maker.kind == LinearKind::conv_transpose;
+    const auto ids = classes_.axis(maker.output, is_conv ? 1 : classes_.num_axes(maker.output) - 1);
+    const Tensor costs_of = found->second.taylor.contiguous();
+    if (static_cast<int64_t>(ids.size()) != costs_of.numel()) continue;
+    for (size_t i = 0; i < ids.size(); ++i) costs[ids[i]] += costs_of.const_data_ptr<double>()[i] / 2;
+    ++num_makers;
+  }
+  std::vector<double> scores;
+  for (const ClassId id : block) scores.push_back(num_makers > 0 ? costs[id] / num_makers : 0);
+  return num_makers > 0 ? scores : magnitude(block);
+}
+
+/// Share of the squares of all constants that the class has a part in.
+std::vector<double> Pruner::magnitude(const std::vector<ClassId>& block) const {
+  std::vector<double> scores(block.size(), 0);
+  double total = 0;
+  for (size_t i = 0; i < block.size(); ++i) {
+    for (const AxisIndex& member : classes_.members(block[i])) {
+      const Constant& constant = *graph_.constant(member.constant);
+      if (!is_float(constant.dtype) || constant.sizes.size() < 2) continue;
+      scores[i] += at::square(values(constant).select(static_cast<int64_t>(member.axis), member.index).to(at::kDouble)).sum().item<double>();
+    }
+    total += scores[i];
+  }
+  for (double& score : scores) score /= std::max(total, 1e-30);
+  return scores;
+}
+
+std::vector<size_t> sorted_places(const std::vector<double>& scores) {
+  std::vector<size_t> places(scores.size());
+  std::iota(places.begin(), places.end(), size_t{0});
+  std::stable_sort(places.begin(), places.end(), [&](size_t a, size_t b) { return scores[a] < scores[b]; });
+  return places;
+}
+
+/// The order in which the classes of a family go, block by block, and what it costs.
+void Pruner::order(size_t index) {
+  const ChannelFamily& family = found_.families[index];
+  const bool has_curve = statistics_ && !family.readers.empty();
+  const bool is_greedy = has_curve && (options_.importance == ChannelImportance::automatic || options_.importance == ChannelImportance::obs);
+  losses_[index].assign(family.width(), 0);
+  for (const auto& block : family.blocks) {
+    const bool wants_taylor = statistics_ && (family.has_other_readers || options_.importance == ChannelImportance::taylor || family.readers.empty());
+    const std::vector<double> scores = wants_taylor ? taylor(family, block) : options_.importance == ChannelImportance::obs ? std::vector<double>{} : magnitude(block);
+    std::vector<size_t> given = is_greedy && !family.has_other_readers ? std::vector<size_t>{} : sorted_places(scores);
+    ObsOrder found;
+    if (has_curve) {
+      std::vector<ObsProblem> problems;
+      std::vector<ObsUnit> units(block.size());
+      for (const size_t reader_index : family.readers) {
+        const ChannelReader& reader = found_.readers[reader_index];
+        bool is_read = false;
+        for (size_t i = 0; i < block.size(); ++i) {
+          const auto columns = reader.columns.find(block[i]);
+          if (columns == reader.columns.end()) continue;
+          units[i].parts.push_back({problems.size(), columns->second});
+          is_read = true;
+        }
+        if (is_read) problems.push_back(problem(reader));
+      }
+      found = order_by_obs(std::move(problems), units, block.size() - 1, kDamp, given);
+    } else {
+      found.order = given;
+      found.losses.assign(block.size(), 0);
+    }
+    double sum = 0;
+    for (size_t k = 0; k < block.size(); ++k) {
+      losses_[index][k] += found.losses[k] + sum;
+      // what no curve sees of a channel: products of activations, or all of it
+      if (k + 1 < block.size() && (!has_curve || family.has_other_readers)) sum += scores[found.order[k]];
+    }
+    orders_[index].push_back(std::move(found.order));
+  }
+}
+
+std::vector<int64_t> Pruner::widths(const std::vector<CostTerm>& terms, double budget) {
+  const auto attempt = [&](int64_t round_to) {
+    std::vector<WidthVariable> variables;
+    for (size_t i = 0; i < found_.families.size(); ++i) {
+      variables.push_back({.width = static_cast<int64_t>(found_.families[i].width()), .losses = losses_[i], .round_to = round_to});
+    }
+    return choose_widths(variables, terms, budget);
+  };
+  std::vector<int64_t> removed;
+  for (int64_t round_to = options_.round_to > 0 ? options_.round_to : kDefaultRound;; round_to /= 2) {
+    removed = attempt(round_to);
+    const bool is_last = options_.round_to > 0 || round_to == 1;
+    if (cost_of(terms, removed) <= budget) {
+      if (options_.round_to == 0 && round_to < kDefaultRound) context_.report.notes.push_back(cat("N3006: widths are multiples of ", round_to, ": multiples of 8 cannot reach the target"));
+      return removed;
+    }
+    if (is_last) return removed;
+  }
+}
+
+std::set<ClassId> Pruner::choose() {
+  const bool counts_macs = options_.macs_ratio < 1;
+  const std::vector<CostTerm> terms = counts_macs ? mac_terms(graph_, classes_, found_.families, sizes_) : weight_terms(graph_, classes_, found_.families);
+  const std::vector<int64_t> none(found_.families.size(), 0);
+  const double present = cost_of(terms, none), whole = counts_macs && context_.original_macs > 0 ? context_.original_macs : present;
+  const double budget = whole * (counts_macs ? options_.macs_ratio : 1 - options_.sparsity) * (1 + 1e-9);
+  if (present <= budget) return {};
+  orders_.resize(found_.families.size());
+  losses_.resize(found_.families.size());
+  context_.progress.start("loss curves", static_cast<int64_t>(found_.families.size()));
+  for (size_t i = 0; i < found_.families.size(); ++i) {
+    order(i);
+    context_.progress.advance();
+  }
+  const std::vector<int64_t> removed = widths(terms, budget);
+  const double reached = cost_of(terms, removed);
+  if (reached > budget) {
+    char smallest[32];
+    std::snprintf(smallest, sizeof smallest, "%.3f", std::ceil((counts_macs ? reached / whole : 1 - reached / whole) * 1000) / 1000);
+    throw UnsupportedError("E3210", cat("the target cannot be reached: ", counts_macs ? "--macs-ratio " : "--sparsity ", counts_macs ? options_.macs_ratio : options_.sparsity),
+                           {.found = cat("needed ", counts_macs ? "at least " : "at most ", smallest, " with ", found_.families.size(), " groups of channels that may shrink"),
+                            .help = "ask for less, lower --round-to, or see what is frozen with `niwaki inspect MODEL --prunable`"});
+  }
+  std::set<ClassId> classes;
+  for (size_t i = 0; i < removed.size(); ++i) {
+    for (size_t block = 0; block < orders_[i].size(); ++block) {
+      for (int64_t k = 0; k < removed[i]; ++k) classes.insert(found_.families[i].blocks[block][orders_[i][block][static_cast<size_t>(k)]]);
+    }
+  }
+  return classes;
+}
+
+/// b += W[:, removed] E[x_removed]: kept weights stay as they are.
+void Pruner::fold_means(const Graph& before, const std::set<ClassId>& removed) {
+  if (!statistics_) return;
+  std::map<NodeId, std::vector<Tensor>> shifts;          // by group
+  for (const ChannelReader& reader : found_.readers) {
+    if (!reader.view || kept_.contains(reader.node)) continue;
+    std::vector<int64_t> gone;
+    for (const auto& [id, columns] : reader.columns) {
+      if (removed.contains(id)) gone.insert(gone.end(), columns.begin(), columns.end());
+    }
+    const Tensor rows = reader.rows(before);
+    Tensor shift = at::zeros({rows.size(0)}, at::kDouble);
+    if (!gone.empty()) {
+      const Tensor columns = at::tensor(gone, at::kLong);
+      shift = rows.index_select(1, columns).mv(statistics_->gram(reader.node).mean()[reader.group].index_select(0, columns));
+    }
+    shifts[reader.node].push_back(shift);
+  }
+  for (const auto& [id, groups] : shifts) {
+    const Tensor shift = at::cat(groups);
+    const LinearView view = *linear_view(graph_, id);
+    const auto place = bias_place(graph_, view);
+    if (!place || place->constant == ValueId::absent || shift.abs().max().item<double>() == 0) continue;
+    const size_t rank = classes_.num_axes(view.output);
+    const auto ids = classes_.axis(view.output, view.kind == LinearKind::conv ? 1 : rank - 1);
+    std::vector<int64_t> left;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (!removed.contains(ids[i])) left.push_back(static_cast<int64_t>(i));
+    }
+    add_to_bias(graph_, view, *place, shift.index_select(0, at::tensor(left, at::kLong)));
+  }
+}
+
+void Pruner::report(const Graph& before, const std::set<ClassId>& removed) {
+  for (const LinearView& view : linear_views(before)) {
+    const std::string label = before.label(view.node);
+    if (kept_.contains(view.node)) {
+      context_.report.skip(label, "left alone by --keep or --only");
+      continue;
+    }
+    const auto &old = before.constant(view.weight)->sizes, &now = graph_.constant(graph_.node(view.node).inputs[view.weight_index])->sizes;
+    if (old == now) {
+      context_.report.skip(label, "its width does not pay, or no rule proves that it may change");
+      continue;
+    }
+    Json gone = Json::array();
+    const auto ids = classes_.axis(view.weight, static_cast<size_t>(view.channel_axis));
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (removed.contains(ids[i])) gone.push_back(i);
+    }
+    context_.report.change(label, {{"weight_before", old}, {"weight_after", now}, {"removed_outputs", gone}});
+    context_.report.changes.emplace_back(before.value(view.weight).name, "channels are removed");
+  }
+}
+
+void Pruner::run() {
+  find_kept();
+  found_ = find_channel_families(graph_, classes_, kept_);
+  if (found_.families.empty()) {
+    context_.report.notes.push_back("N3001: nothing can be pruned: no rule proves that a channel may go");
+    for (const FrozenAxis& axis : classes_.frozen()) context_.report.notes.push_back(cat("N3007: '", printable(graph_.value(axis.value).name), "' axis ", axis.axis, " stays: ", axis.reason));
+    return;
+  }
+  look();
+  const std::set<ClassId> removed = choose();
+  if (removed.empty()) {
+    context_.report.notes.push_back("N3008: exact clean-up alone reached the target");
+    return;
+  }
+  const Graph before = graph_;
+  slice_classes(graph_, classes_, removed);
+  report(before, removed);
+  if (options_.refit && context_.calibration) repair_channels(graph_, before, classes_, removed, kept_, options_.stages, context_);
+  else fold_means(before, removed);
+}
+
+}  // namespace
+
+void PruneChannelsOptions::validate() const {
+  if (macs_ratio <= 0) throw UsageError("E2008", cat("macs_ratio ", macs_ratio, " is not in (0, 1]"));
+  if (sparsity >= 1) throw UsageError("E2008", cat("sparsity ", sparsity, " is not below 1 for channels"));
+  if (macs_ratio < 1 && sparsity > 0) throw UsageError("E2013", "macs_ratio and sparsity are two targets", {.help = "give one of them"});
+  if (macs_ratio >= 1 && sparsity <= 0) throw UsageError("E2017", "no target was given", {.help = "give --macs-ratio F or --sparsity F"});
+}
+
+Needs PruneChannelsOptions::needs() const { return {.calibration = importance == ChannelImportance::obs || importance == ChannelImportance::taylor}; }
+
+void prune_channels(Graph& graph, const PruneChannelsOptions& options, PassContext& context) { Pruner(graph, options, context).run(); }
+
+}  // namespace niwaki

@@ -1,0 +1,222 @@
+#include "passes/prune/repair_channels.h"
+
+#include "compress/error.h"
+#include "compress/graph_edit.h"
+#include "passes/prune/linear_bias.h"
+
+#include <algorithm>
+
+namespace niwaki {
+namespace {
+
+constexpr double kDamps[] = {1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1};
+
+/// Moments around the means, or plain where no bias takes the means.
+struct Moments {
+  Tensor xx, yx, yy;                         // [groups, in, in], [groups, out, in], [groups, out]
+  Tensor x_mean, y_mean;
+};
+
+Moments moments_of(const Regression& sums, bool has_bias) {
+  const auto count = static_cast<double>(sums.count);
+  Moments found{sums.products / count, sums.cross / count, sums.target_squares / count, sums.input_sums / count, sums.target_sums / count};
+  if (!has_bias) return found;
+  found.xx = found.xx - found.x_mean.unsqueeze(2) * found.x_mean.unsqueeze(1);
+  found.yx = found.yx - found.y_mean.unsqueeze(2) * found.x_mean.unsqueeze(1);
+  found.yy = found.yy - found.y_mean * found.y_mean;
+  return found;
+}
+
+/// (C_yx - W C_xx)(C_xx + lambda)^-1 + W; undefined where the system cannot be solved.
+Tensor solve(const Moments& moments, const Tensor& rows, double damp) {
+  const Tensor mean = moments.xx.diagonal(0, 1, 2).mean(1).clamp_min(1e-30);                       // [groups]
+  const Tensor damped = moments.xx + (damp * mean).reshape({-1, 1, 1}) * at::eye(moments.xx.size(1), at::kDouble);
+  const auto [factor, info] = at::linalg_cholesky_ex(damped);
+  if (info.any().item<bool>()) return {};
+  const Tensor missing = moments.yx - at::bmm(rows, moments.xx);
+  return rows + at::cholesky_solve(missing.transpose(1, 2), factor).transpose(1, 2);
+}
+
+/// Mean squared error of rows and bias on these moments (plain ones), summed over outputs.
+double error_of(const Regression& sums, const Tensor& rows, const Tensor& bias) {
+  const auto count = static_cast<double>(sums.count);
+  const Tensor squares = (at::bmm(rows, sums.products) * rows).sum() - 2 * (rows * sums.cross).sum() + sums.target_squares.sum();
+  const Tensor shifts = 2 * (bias * ((rows * sums.input_sums.unsqueeze(1)).sum(2) - sums.target_sums)).sum() + count * (bias * bias).sum();
+  return (squares + shifts).item<double>() / count;
+}
+
+double energy_of(const Regression& sums, bool has_bias) {
+  const Moments moments = moments_of(sums, has_bias);
+  return std::max(moments.yy.sum().item<double>(), 1e-30);
+}
+
+}  // namespace
+
+LinearFit fit_linear(const RegressionPair& pair, const Tensor& rows, bool has_bias) {
+  Regression all = pair.fit;
+  all.add(pair.held_out);
+  const bool can_hold_out = pair.held_out.count > 0 && pair.fit.count > 0;
+  const Regression &train = can_hold_out ? pair.fit : all, &judge = can_hold_out ? pair.held_out : all;
+  const auto bias_for = [&](const Moments& moments, const Tensor& found) {
+    return has_bias ? moments.y_mean - (found * moments.x_mean.unsqueeze(1)).sum(2) : at::zeros_like(moments.y_mean);
+  };
+  const Moments part = moments_of(train, has_bias), whole = moments_of(all, has_bias);
+  LinearFit best{.rows = rows, .bias = bias_for(whole, rows)};
+  const double energy = energy_of(judge, has_bias);
+  best.error = error_of(judge, rows, bias_for(part, rows)) / energy;
+  best.error_before = best.error;
+  for (const double damp : kDamps) {
+    const Tensor found = solve(part, rows, damp);
+    if (!found.defined()) continue;
+    const double error = error_of(judge, found, bias_for(part, found)) / energy;
+    if (error >= best.error) continue;
+    best.error = error;
+    best.damp = damp;
+  }
+  if (best.damp == 0) return best;
+  const Tensor found = solve(whole, rows, best.damp);
+  if (!found.defined()) return best;
+  best.rows = found;
+  best.bias = bias_for(whole, found);
+  return best;
+}
+
+namespace {
+
+/// Rows of the weight by group, [groups, out, in], and back.
+Tensor grouped_rows(const LinearView& view, const Tensor& weight) {
+  const Tensor rows = weight_rows(view, weight.to(at::kDouble));
+  return rows.reshape({view.groups, rows.size(0) / view.groups, rows.size(1)});
+}
+
+Constant weight_of(const LinearView& view, const Tensor& rows, const Constant& old) {
+  const Tensor flat = rows.reshape({-1, rows.size(2)});
+  const Tensor weight = view.kind == LinearKind::conv ? flat.reshape(old.sizes) : view.channel_axis == 0 ? flat : flat.t();
+  return make_constant(weight.contiguous().to(scalar_type(old.dtype)), old.dtype);
+}
+
+class Repair {
+ public:
+  Repair(Graph& graph, const Graph& original, const AxisClasses& classes, const std::set<ClassId>& removed, const std::set<NodeId>& kept, PassContext& context)
+      : graph_(graph), original_(original), classes_(classes), removed_(removed), kept_(kept), context_(context) {}
+  void run(int max_stages);
+
+ private:
+  bool is_cut(ValueId value, size_t axis) const {
+    const auto ids = classes_.axis(value, axis);
+    return std::any_of(ids.begin(), ids.end(), [&](ClassId id) { return removed_.contains(id); });
+  }
+  bool sums_over_removed(const Node& node) const;
+  std::set<NodeId> affected() const;
+  Tensor kept_outputs(const LinearView& view) const;
+  std::vector<FittedNode> fitted_nodes() const;
+  void stage(std::span<const FittedNode> nodes);
+
+  Graph& graph_;
+  const Graph& original_;
+  const AxisClasses& classes_;
+  const std::set<ClassId>& removed_;
+  const std::set<NodeId>& kept_;
+  PassContext& context_;
+};
+
+bool Repair::sums_over_removed(const Node& node) const {
+  static const std::set<std::string> sums = {"Conv", "ConvTranspose", "Einsum", "GRU", "Gemm", "LSTM", "MatMul", "RNN"};
+  if (!sums.contains(node.op) && node.op.find("Normalization") == std::string::npos && !node.op.starts_with("Reduce")) return false;
+  if (node.op == "GRU" || node.op == "LSTM" || node.op == "RNN") return is_cut(node.inputs[0], 2) || is_cut(node.inputs[2], 2);
+  const size_t rank = classes_.num_axes(node.inputs[0]);
+  for (size_t axis = 0; axis < rank; ++axis) {
+    if (is_cut(node.inputs[0], axis)) return true;
+  }
+  return false;
+}
+
+/// Nodes that compute other numbers than before.
+std::set<NodeId> Repair::affected() const {
+  std::set<NodeId> nodes;
+  std::set<ValueId> changed;
+  for (const NodeId id : original_.main().nodes) {
+    const Node& node = original_.node(id);
+    const bool is_behind = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) { return changed.contains(input); });
+    if (!is_behind && !sums_over_removed(node)) continue;
+    nodes.insert(id);
+    changed.insert(node.outputs.begin(), node.outputs.end());
+    changed.erase(ValueId::absent);
+  }
+  return nodes;
+}
+
+Tensor Repair::kept_outputs(const LinearView& view) const {
+  const size_t rank = classes_.num_axes(view.output);
+  const size_t axis = view.kind == LinearKind::conv ? 1 : rank - 1;
+  if (!is_cut(view.output, axis)) return {};
+  std::vector<int64_t> left;
+  const auto ids = classes_.axis(view.output, axis);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (!removed_.contains(ids[i])) left.push_back(static_cast<int64_t>(i));
+  }
+  return at::tensor(left, at::kLong);
+}
+
+std::vector<FittedNode> Repair::fitted_nodes() const {
+  std::vector<FittedNode> nodes;
+  const std::set<NodeId> behind = affected();
+  for (const LinearView& view : linear_views(graph_)) {
+    const auto before = behind.contains(view.node) ? linear_view(original_, view.node) : std::nullopt;
+    if (!before || kept_.contains(view.node) || !has_columns(graph_, view) || !has_single_use(graph_, view.weight)) continue;
+    if (!fixed_constant(graph_, view.weight) || !classes_.knows(view.output)) continue;
+    const Node& node = graph_.node(view.node);
+    if (view.kind == LinearKind::gemm && (float_attribute(node, "alpha", 1) != 1.0F || float_attribute(node, "beta", 1) != 1.0F)) continue;
+    nodes.push_back({view, *before, kept_outputs(*before)});
+  }
+  return nodes;
+}
+
+void Repair::stage(std::span<const FittedNode> nodes) {
+  auto found = collect_regressions(graph_, original_, nodes, *context_.calibration, {.limit = 64, .seed = context_.seed}, context_.progress);
+  for (const FittedNode& fitted : nodes) {
+    const LinearView& view = fitted.edited;
+    const auto place = bias_place(graph_, view);
+    // the target holds the bias of a Conv or Gemm, not that of an Add behind a MatMul
+    const bool is_inside = place && view.kind != LinearKind::matmul && place->constant != ValueId::absent;
+    const bool is_shared = place && place->constant != ValueId::absent && !has_single_use(graph_, place->constant);
+    const bool has_bias = place && !is_shared;
+    const Constant old = *graph_.constant(view.weight);
+    const Tensor rows = grouped_rows(view, values(old));
+    RegressionPair& pair = found.at(view.node);
+    if (is_inside && !has_bias) {            // the bias stays: what the rows must make is less it
+      context_.report.skip(graph_.label(view.node), "its bias is shared with other nodes, so it was not fitted");
+      continue;
+    }
+    const LinearFit fit = fit_linear(pair, rows, has_bias);
+    graph_.set_constant(view.weight, weight_of(view, fit.rows, old));
+    if (has_bias) {
+      const Tensor target = fit.bias.reshape({-1});
+      const Tensor present = is_inside ? values(*graph_.constant(place->constant)).to(at::kDouble).reshape({-1}) : at::zeros_like(target);
+      add_to_bias(graph_, view, *place, target - present);
+    }
+    context_.report.change(graph_.label(view.node), {{"error_before_refit", fit.error_before}, {"relative_error", fit.error}, {"damp", fit.damp}});
+    found.erase(view.node);
+  }
+}
+
+void Repair::run(int max_stages) {
+  const std::vector<FittedNode> nodes = fitted_nodes();
+  if (nodes.empty()) return;
+  const size_t stages = std::min(nodes.size(), static_cast<size_t>(max_stages));
+  context_.progress.start("repair", static_cast<int64_t>(stages));
+  for (size_t i = 0; i < stages; ++i) {
+    const size_t first = i * nodes.size() / stages, end = (i + 1) * nodes.size() / stages;
+    stage(std::span(nodes).subspan(first, end - first));
+    context_.progress.advance();
+  }
+}
+
+}  // namespace
+
+void repair_channels(Graph& graph, const Graph& original, const AxisClasses& classes, const std::set<ClassId>& removed,
+                     const std::set<NodeId>& kept, int max_stages, PassContext& context) {
+  Repair(graph, original, classes, removed, kept, context).run(max_stages);
+}
+
+}  // namespace niwaki

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "compress/axes/axis_classes.h"
+#include "compress/dataset.h"
+#include "compress/pass.h"
+#include "compress/regression.h"
+
+#include <set>
+
+namespace niwaki {
+
+/// What a fit found: the weights nearest to the present ones that come closest to the targets.
+struct LinearFit {
+  Tensor rows, bias;                         // double [groups, out, in], [groups, out]
+  double damp = 0;                           // chosen on held-out samples, of the mean moment; 0: the weights stay
+  double error_before = 0, error = 0;        // relative squared error on the held-out samples
+};
+
+/// Least squares towards the targets, drawn to `rows` [groups, out, in] (algorithms.md 5.8; asymmetric reconstruction, 1707.06168).
+/// With `has_bias` the means are matched exactly. How strongly it is drawn is chosen on the held-out samples.
+LinearFit fit_linear(const RegressionPair& pair, const Tensor& rows, bool has_bias);
+
+/// Fits every linear node of `graph` behind a removed channel to the outputs of `original`, in order, a stage of consecutive nodes at
+/// a time, on what the pruned network then computes. Nodes in `kept` stay. `classes` are those of `original`.
+void repair_channels(Graph& graph, const Graph& original, const AxisClasses& classes, const std::set<ClassId>& removed,
+                     const std::set<NodeId>& kept, int max_stages, PassContext& context);
+
+}  // namespace niwaki
