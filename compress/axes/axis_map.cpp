@@ -41,7 +41,7 @@ bool AxisMap::set(ValueId value, AxisIds axes) {
     const auto* size = shape ? std::get_if<int64_t>(&(*shape)[i]) : nullptr;
     if (size && !axes[i].empty() && static_cast<size_t>(*size) != axes[i].size()) return false;
     if (!axes[i].empty() || (size && *size == 0)) continue;
-    if (size || axes[i].symbol == 0) axes[i] = shape ? frozen_axis(value, i) : unknown_axis();
+    if (size || axes[i].symbol == 0) axes[i] = frozen_axis(value, i);
   }
   ids_[index_of(value)] = std::move(axes);
   return true;
@@ -134,7 +134,8 @@ Ids AxisMap::frozen_axis(ValueId value, size_t axis) {
   const auto& shape = graph_.value(value).shape;
   if (!shape || axis >= shape->size()) return unknown_axis();
   if (const auto* size = std::get_if<int64_t>(&(*shape)[axis])) return Ids(static_cast<size_t>(*size), 0);
-  const auto* name = std::get_if<std::string>(&(*shape)[axis]);
+  // names of inner axes prove nothing: they may be left over from before an edit
+  const auto* name = graph_.is_main_input(value) ? std::get_if<std::string>(&(*shape)[axis]) : nullptr;
   if (name == nullptr || name->empty()) return unknown_axis();
   uint32_t& symbol = symbols_[*name];
   if (symbol == 0) symbol = ++num_symbols_;

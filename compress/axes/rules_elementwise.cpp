@@ -13,8 +13,9 @@ Ids joined(AxisMap& map, const Ids& a, const Ids& b) {
     map.freeze(is_one(a) ? a : b, "repeats it along another axis");
     return is_one(a) ? b : a;
   }
-  if (!a.empty() || !b.empty()) map.unite(a, b);
-  return a.empty() && !b.empty() ? b : a;
+  if (a.empty() && b.empty()) return a.symbol == b.symbol ? a : Ids{};   // one of them may be 1
+  map.unite(a, b);
+  return a.empty() ? b : a;
 }
 
 /// All inputs are operands.

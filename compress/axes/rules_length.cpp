@@ -180,7 +180,8 @@ bool follow_lengths(AxisMap& map, const Node& node) {
   const auto found = follow_table().find(node.op);
   if (found == follow_table().end()) return false;
   const auto is_followed = [&](ValueId input) { return map.follows(input); };
-  const bool is_source = node.op == "Shape" || node.op == "ConstantOfShape";
+  const auto is_fixed = [&](ValueId input) { return constant_ints(map.graph(), input).has_value(); };
+  const bool is_source = node.op == "Shape" || node.op == "ConstantOfShape" || std::all_of(node.inputs.begin(), node.inputs.end(), is_fixed);
   if (!is_source && std::none_of(node.inputs.begin(), node.inputs.end(), is_followed)) return false;
   Found result = found->second(map, node);
   if (!result) return false;

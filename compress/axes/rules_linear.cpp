@@ -156,7 +156,9 @@ bool einsum(AxisMap& map, const Node& node) {
     for (const Ids& axis : AxisIds(*x_axes)) {
       if (at >= arrow || equation[at] == ',' || !letters.insert(equation[at]).second) return false;
       const auto [place, is_new] = axes.emplace(equation[at++], axis);
-      if (!is_new) map.unite(place->second, axis);
+      if (is_new) continue;
+      map.unite(place->second, axis);
+      if (place->second.empty() && place->second.symbol != axis.symbol) place->second = axis.empty() ? Ids{} : axis;
     }
     if (at > arrow || (at < arrow && equation[at] != ',')) return false;
   }
@@ -198,9 +200,8 @@ bool recurrent(AxisMap& map, const Node& node) {
     const ValueId output = node.outputs[i];
     if (output == ValueId::absent) continue;
     const size_t rank = i == 0 ? 4 : 3;
-    AxisIds axes;
-    for (size_t k = 0; k + 1 < rank; ++k) axes.push_back(map.frozen_axis(output, k));
-    axes.push_back(hidden);
+    AxisIds axes{map.frozen_axis(output, rank - 3), x_axes[1], hidden};
+    if (i == 0) axes.insert(axes.begin(), x_axes[0]);
     if (!map.set(output, std::move(axes))) return false;
   }
   return true;

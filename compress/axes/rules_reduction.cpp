@@ -33,6 +33,7 @@ bool scales_space_alone(const AxisMap& map, const Node& node) {
 bool resize(AxisMap& map, const Node& node) {
   const AxisIds* x = map.input(node, 0);
   if (!x || x->size() < 2 || has_attribute(node, "axes") || has_attribute(node, "scales")) return false;
+  if (string_attribute(node, "coordinate_transformation_mode", "") == "tf_crop_and_resize") return false;
   const auto& shape = map.graph().value(node.outputs[0]).shape;
   const auto* size = shape && shape->size() == x->size() ? std::get_if<int64_t>(&(*shape)[1]) : nullptr;
   const bool keeps_count = size && static_cast<size_t>(*size) == (*x)[1].size();

@@ -251,7 +251,7 @@ void Slicer::rewrite(NodeId id) {
       {"RNN", &Slicer::recurrent}, {"Reshape", &Slicer::reshape}, {"Slice", &Slicer::slice}, {"Split", &Slicer::split}};
   const Node& node = graph_.node(id);
   const auto found = rewrites.find(node.op);
-  if (found != rewrites.end() && is_default_domain(node.domain) && classes_.knows(node.outputs[0])) (this->*found->second)(id);
+  if (found != rewrites.end() && is_default_domain(node.domain) && (classes_.knows(node.inputs[0]) || classes_.knows(node.outputs[0]))) (this->*found->second)(id);
 }
 
 void Slicer::rewrite_nodes() {
