@@ -15,6 +15,7 @@
 #include "passes/quantize/quantize_static.h"
 #include "passes/quantize/quantize_weights.h"
 #include "passes/store/encode_constants.h"
+#include "passes/store/expand_stored_forms.h"
 #include "passes/store/shorten_names.h"
 #include "passes/store/store_weights.h"
 
@@ -26,6 +27,7 @@ PassTable sorted_passes() {
   table.add("eliminate_dead_nodes", "remove nodes and constants that nobody reads", eliminate_dead_nodes);
   table.add("eliminate_identity", "remove nodes that change nothing", eliminate_identity);
   table.add("encode_constants", "store constants in forms that expand to the same bits", encode_constants);
+  table.add("expand_stored_forms", "make weights that are stored in another form plain constants", expand_stored_forms);
   table.add("flatten_softmax", "run Softmax over the channels of images on fewer axes", flatten_softmax);
   table.add("fold_batch_norm", "fold BatchNormalization into the linear node beside it", fold_batch_norm);
   table.add("fold_constants", "compute what depends on constants alone", fold_constants);

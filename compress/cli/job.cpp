@@ -46,6 +46,7 @@ bool exists(const std::string& pass) {
 std::vector<Pass> make_passes(const JobRequest& request) {
   std::vector<Pass> passes;
   const auto add = [&](const std::string& name, const Json& options = Json::object()) { passes.push_back(all_passes().make(name, options)); };
+  if (!request.steps.empty() && exists("expand_stored_forms")) add("expand_stored_forms");
   if (request.clean) {
     for (const char* name : {"fold_constants", "simplify_shapes", "eliminate_identity", "merge_duplicates", "eliminate_dead_nodes", "fold_batch_norm",
                              "merge_matmul_add", "simplify_shuffles", "flatten_softmax", "remove_dead_channels", "fold_constants", "eliminate_dead_nodes"}) {

@@ -1,5 +1,9 @@
 #include "passes/store/encode_constants.h"
 
+#include "compress/error.h"
+#include "compress/footprint.h"
+#include "compress/onnx/infer_shapes.h"
+#include "compress/onnx/raise_opset.h"
 #include "passes/store/exact_form.h"
 
 #include <algorithm>
@@ -9,6 +13,8 @@ namespace {
 
 constexpr int64_t kLeastBytes = 64;          // no form is shorter
 constexpr int kRounds = 4;                   // the parts of a form may have forms themselves
+constexpr int64_t kScatter = 11;             // opset with CumSum, Range and ScatterElements
+constexpr int64_t kRaiseShare = 20;          // a newer opset must save one byte of so many
 
 /// Operators that look at an input's numbers when a session is created, from this input on.
 struct Slot {
@@ -110,9 +116,7 @@ int64_t encode_round(Graph& graph, const EncodeConstantsOptions& options, PassCo
   return saved;
 }
 
-}  // namespace
-
-void encode_constants(Graph& graph, const EncodeConstantsOptions& options, PassContext& context) {
+void encode(Graph& graph, const EncodeConstantsOptions& options, PassContext& context) {
   release_constant_inputs(graph, context.report);
   int64_t saved = 0;
   for (int i = 0; i < kRounds; ++i) {
@@ -122,6 +126,36 @@ void encode_constants(Graph& graph, const EncodeConstantsOptions& options, PassC
   }
   if (saved > 0) context.report.changes.emplace_back("constants", cat("stored in forms that expand to the same bits; ", saved, " bytes fewer"));
   drop_described_types(graph, context.report);
+}
+
+/// The model at the opset of sparse forms, encoded; nullopt where it cannot be converted.
+std::optional<Graph> encoded_at_newer_opset(const Graph& graph, const EncodeConstantsOptions& options, PassContext& context) {
+  Graph raised = graph;
+  try {
+    raise_opset(raised, kScatter);
+    infer_shapes(raised);
+  } catch (const UnsupportedError&) {
+    return std::nullopt;
+  }
+  context.report.changes.emplace_back("opset", cat("raised from ", graph.opset(), " to ", kScatter, ": forms of constants with zeros need it"));
+  encode(raised, options, context);
+  return raised;
+}
+
+}  // namespace
+
+void encode_constants(Graph& graph, const EncodeConstantsOptions& options, PassContext& context) {
+  const Graph before = graph;
+  encode(graph, options, context);
+  if (before.opset() >= kScatter) return;
+  PassReport report{.pass = context.report.pass};
+  PassContext other{.report = report, .progress = context.progress};
+  const std::optional<Graph> raised = encoded_at_newer_opset(before, options, other);
+  const int64_t bytes = serialized_bytes(graph);
+  if (!raised || (bytes - serialized_bytes(*raised)) * kRaiseShare < bytes) return;
+  graph = *raised;
+  graph.touch();
+  context.report = std::move(report);
 }
 
 }  // namespace niwaki
