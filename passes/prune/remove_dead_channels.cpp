@@ -13,6 +13,9 @@
 namespace niwaki {
 namespace {
 
+constexpr int64_t kBlock = 4;                // ONNX Runtime blocks channels whose number is a multiple of it
+constexpr int64_t kFew = 4;                  // fewer than one channel of so many are few
+
 /// A linear node with a constant weight, which sums over the channels of its input.
 struct Contraction {
   LinearView view;
@@ -88,6 +91,7 @@ class Round {
   void find_constants();
   void block(ValueId value);
   bool can_take(const Contraction& one, size_t column) const;
+  std::set<ClassId> without_unaligned(std::set<ClassId> removed) const;
   bool compensate(const Contraction& one, const std::set<ClassId>& removed);
   void add_to_bias(const LinearView& view, const Tensor& more);
   void slice(const std::set<ClassId>& removed);
@@ -154,6 +158,22 @@ bool Round::can_take(const Contraction& one, size_t column) const {
   if (one.view.kind == LinearKind::gemm && bias != ValueId::absent && float_attribute(node, "beta", 1) != 1.0F) return false;
   const Constant* constant = fixed_constant(graph_, bias);
   return bias == ValueId::absent || (constant && constant->sizes.size() == 1 && element_count(*constant) == one.sums.size(1) * one.view.groups);
+}
+
+/// Without those channels of a Conv that are few and would leave a number that blocked layouts cannot take: the kernel
+/// for the rest is slower than the one for all.
+std::set<ClassId> Round::without_unaligned(std::set<ClassId> removed) const {
+  for (bool is_done = false; !is_done;) {
+    is_done = true;
+    for (const Contraction& one : contractions_) {
+      const auto all = static_cast<int64_t>(one.columns.size());
+      const auto gone = std::count_if(one.columns.begin(), one.columns.end(), [&](ClassId id) { return removed.contains(id); });
+      if (one.view.kind != LinearKind::conv || gone == 0 || gone * kFew >= all || all % kBlock != 0 || gone % kBlock == 0) continue;
+      for (const ClassId id : one.columns) removed.erase(id);
+      is_done = false;
+    }
+  }
+  return removed;
 }
 
 void Round::add_to_bias(const LinearView& view, const Tensor& more) {
@@ -223,7 +243,7 @@ bool Round::remove_constant() {
       if (!can_take(one, column)) removed.erase(one.columns[column]);
     }
   }
-  removed = without_emptied_axes(graph_, classes_, std::move(removed));
+  removed = without_unaligned(without_emptied_axes(graph_, classes_, std::move(removed)));
   if (removed.empty()) return false;
   bool is_compensated = false;
   for (const Contraction& one : contractions_) is_compensated |= compensate(one, removed);
@@ -303,7 +323,7 @@ bool Round::merge_duplicates() {
     into[id] = place->second;
     removed.insert(id);
   }
-  removed = without_emptied_axes(graph_, classes_, std::move(removed));
+  removed = without_unaligned(without_emptied_axes(graph_, classes_, std::move(removed)));
   std::erase_if(into, [&](const auto& pair) { return !removed.contains(pair.first); });
   if (removed.empty()) return false;
   merge(into);

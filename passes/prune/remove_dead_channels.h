@@ -20,7 +20,8 @@ struct RemoveDeadChannelsOptions {
 /// to rounding; weights of 1e-20 of the largest, which weight decay leaves, cannot show in float32 and count as zero.
 ///   before   h = Relu(Conv(x, w, b)), channel 7 always c     y = Conv(h, v, d)
 ///   after    h without channel 7                             y = Conv(h, v without column 7, d + sum of v[:, 7] * c)
-/// A channel with c != 0 stays where a padded Conv reads it: padding is zero, not c. Repeats until nothing is left.
+/// A channel with c != 0 stays where a padded Conv reads it: padding is zero, not c. So do a few of many channels where
+/// a Conv would be left with no multiple of 4, which is slower than all of them. Repeats until nothing is left.
 void remove_dead_channels(Graph& graph, const RemoveDeadChannelsOptions& options, PassContext& context);
 
 }  // namespace niwaki

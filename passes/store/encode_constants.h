@@ -20,7 +20,8 @@ struct EncodeConstantsOptions {
 ///   before   y = Add(x, mask)
 ///   after    mask = Where(Greater(Range(0, n, 1), rows), -inf, 0), y = Add(x, mask)
 /// Sizes are those of the file, names and nodes included; a form is used only when the executor's operators give the
-/// constant back bit for bit. The opset is raised to 11 where that saves a twentieth of the file. Shapes, axes and scales that operators read at load are left alone.
+/// constant back bit for bit. The opset is raised to 11 where that saves a twentieth of the file. Shapes, axes and scales
+/// that operators read at load are left alone.
 void encode_constants(Graph& graph, const EncodeConstantsOptions& options, PassContext& context);
 
 }  // namespace niwaki

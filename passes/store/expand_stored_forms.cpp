@@ -12,7 +12,7 @@
 namespace niwaki {
 namespace {
 
-constexpr int64_t kMostRatio = 1024;         // bytes of a weight by those that it is computed from: above, it is a rule
+constexpr int64_t kMostRatio = 1024;         // bytes of a weight by those of its numbers: above, it is a rule
 constexpr int64_t kRoom = 16, kLeastRoom = 1 << 20;   // bytes of an inner result, in weights and at least
 
 /// Operators that stored forms are made of, in order.
@@ -49,13 +49,14 @@ int64_t known_bytes(const Graph& graph, ValueId id) {
 /// What a weight is computed from.
 struct Chain {
   std::vector<NodeId> nodes;                 // in order
-  int64_t bytes = 0;                         // of its constants
+  int64_t bytes = 0, number_bytes = 0;       // of its constants; of those that are no shapes
 };
 
 void collect(const Graph& graph, ValueId id, std::set<ValueId>& seen, Chain& chain) {
   if (id == ValueId::absent || !seen.insert(id).second) return;
   if (const Constant* constant = graph.constant(id)) {
     chain.bytes += byte_size(*constant);
+    if (constant->dtype != DType::int64) chain.number_bytes += byte_size(*constant);
     return;
   }
   const NodeId node = *graph.producer(id);
@@ -78,7 +79,7 @@ bool is_weight(const Graph& graph, ValueId id, const std::set<NodeId>& constants
 /// True if numbers are stored for the weight, fewer bytes than it has, and nothing on the way needs much more room.
 bool is_stored_form(const Graph& graph, ValueId id, const Chain& chain) {
   const int64_t bytes = known_bytes(graph, id);
-  if (bytes <= chain.bytes || bytes / kMostRatio > chain.bytes) return false;
+  if (bytes <= chain.bytes || bytes / kMostRatio >= chain.number_bytes) return false;
   return std::all_of(chain.nodes.begin(), chain.nodes.end(), [&](NodeId node) {
     const int64_t needed = known_bytes(graph, graph.node(node).outputs[0]);
     return needed >= 0 && needed <= std::max(kLeastRoom, kRoom * bytes);

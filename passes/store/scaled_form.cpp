@@ -8,7 +8,7 @@ namespace niwaki {
 namespace {
 
 constexpr int kMostCode = 127;
-constexpr std::array<int64_t, 5> kBlocks = {16, 32, 64, 128, 256};
+constexpr int64_t kLeastBlock = 8, kMostBlock = 256;
 
 /// A shape of the numbers, and the axes of which each index has a scale of its own.
 struct Layout {
@@ -27,13 +27,22 @@ float scale_of(const float* x, int64_t n, float* codes) {
     }
     return true;
   };
-  for (int code = kMostCode; code > 0; --code) {
+  for (int code = 1; code <= kMostCode; ++code) {
     const float nearest = most / static_cast<float>(code);
     for (const float scale : {nearest, std::nextafter(nearest, 0.0f), std::nextafter(nearest, most)}) {
       if (scale > 0 && fits(scale)) return scale;
     }
   }
   return 0;
+}
+
+/// A look at one group, the last: most constants are refused by it.
+bool may_scale(const Tensor& ordered, size_t scaled) {
+  Tensor group = ordered;
+  for (size_t i = 0; i < scaled; ++i) group = group.select(0, group.size(0) - 1);
+  group = group.contiguous();
+  std::vector<float> codes(static_cast<size_t>(group.numel()));
+  return scale_of(group.const_data_ptr<float>(), group.numel(), codes.data()) > 0 || group.eq(0).all().item<bool>();
 }
 
 std::optional<StoredForm> form_of(const Constant& constant, const Layout& layout) {
@@ -44,7 +53,9 @@ std::optional<StoredForm> form_of(const Constant& constant, const Layout& layout
   }
   for (size_t i = 0; i < order.size(); ++i) back[static_cast<size_t>(order[i])] = static_cast<int64_t>(i);
   const int64_t groups = std::accumulate(scale_sizes.begin(), scale_sizes.end(), int64_t{1}, std::multiplies<>());
-  const Tensor ordered = constant.storage.to(at::kFloat).reshape(layout.sizes).permute(order), rows = ordered.contiguous().reshape({groups, -1});
+  const Tensor ordered = constant.storage.to(at::kFloat).reshape(layout.sizes).permute(order);
+  if (!may_scale(ordered, layout.scaled.size())) return std::nullopt;
+  const Tensor rows = ordered.contiguous().reshape({groups, -1});
   Tensor codes = at::zeros(rows.sizes(), at::kFloat), scales = at::ones({groups}, at::kFloat);
   const int64_t n = rows.size(1);
   for (int64_t i = 0; i < groups; ++i) {
@@ -69,8 +80,8 @@ std::vector<Layout> layouts_of(const std::vector<int64_t>& sizes) {
   if (rank > 2) layouts.push_back({sizes, {rank - 1}});
   if (rank > 2) layouts.push_back({sizes, {0, 1}});
   const int64_t all = std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
-  for (const int64_t block : kBlocks) {
-    const int64_t n = all / sizes.front(), inputs = all / sizes.back();
+  const int64_t n = all / std::max<int64_t>(sizes.front(), 1), inputs = all / std::max<int64_t>(sizes.back(), 1);
+  for (int64_t block = kLeastBlock; block <= kMostBlock; ++block) {
     if (n % block == 0 && n > block) layouts.push_back({{sizes.front(), n / block, block}, {0, 1}});
     if (inputs % block == 0 && inputs > block) layouts.push_back({{inputs / block, block, sizes.back()}, {0, 2}});
   }

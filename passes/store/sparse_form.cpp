@@ -35,17 +35,20 @@ Steps steps_to(const Tensor& places, int64_t most, bool by_skips) {
   return steps;
 }
 
-/// What stands at each step: the numbers one after another, zeros where a step is a skip.
+/// The numbers one after another; where some are left out, after the zero that stands for those.
+Tensor after_zero(const Tensor& numbers) { return at::cat({at::zeros({1}, numbers.options()), numbers}); }
+
+/// What stands at each step, but at skips.
 Tensor stored_at(const Tensor& bits, const Steps& steps, int64_t most) {
   const Tensor moves = at::tensor(steps.numbers, at::kLong), where = moves.cumsum(0);
-  return bits.index_select(0, steps.has_skips ? where.index_select(0, moves.ne(most).nonzero().reshape({-1})) : where);
+  if (!steps.has_skips) return bits.index_select(0, where);
+  return after_zero(bits.index_select(0, where.index_select(0, moves.ne(most).nonzero().reshape({-1}))));
 }
 
-/// For each of `flags` (int32, 0 or 1) the next of the numbers, or 0.
+/// For each of `flags` (int32) that is 1 the next of the numbers, for others the first.
 StoredForm::Term next_where(StoredForm& form, StoredForm::Term flags, const Tensor& numbers, const Constant& like, int64_t codebook) {
   const auto index = form.node("Mul", {form.node("CumSum", {flags, form.constant(at::scalar_tensor(0, at::kInt))}), flags});
-  const Tensor from_zero = at::cat({at::zeros({1}, numbers.options()), numbers});
-  return form.node("Gather", {coded_term(form, from_zero, like, codebook), index});
+  return form.node("Gather", {coded_term(form, numbers, like, codebook), index});
 }
 
 /// The vector of zeros with `what` at `where`, in the constant's shape.
@@ -85,7 +88,7 @@ std::vector<StoredForm> sparse_forms(const Graph& graph, const Constant& constan
   const Tensor places = at::nonzero(bits).reshape({-1});
   const double share = static_cast<double>(places.numel()) / static_cast<double>(bits.numel());
   if (graph.opset() < kScatter || places.numel() == 0 || share > kMostForMask || bits.numel() > INT32_MAX) return forms;
-  const Tensor stored = bits.index_select(0, places);
+  const Tensor stored = after_zero(bits.index_select(0, places));
   for (const int64_t codebook : codebook_sizes(stored, graph.opset())) forms.push_back(mask_form(constant, bits, stored, codebook));
   if (share > kMostForGaps) return forms;
   for (const int64_t most : {255, 15}) {

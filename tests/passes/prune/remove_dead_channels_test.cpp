@@ -44,6 +44,17 @@ TEST(RemoveDeadChannels, RemovesUnreadChannels) {
   EXPECT_EQ(applied.report.reason("second"), "every output channel is alive, or one that cannot be removed");
 }
 
+TEST(RemoveDeadChannels, KeepsFewChannelsThatWouldBreakABlock) {
+  Net net;
+  net.w = random_tensor({32, 3, 3, 3}, 1);
+  net.b = random_tensor({32}, 2);
+  net.v = random_tensor({4, 32, 3, 3}, 3);
+  net.v.slice(1, 5, 8).zero_();
+  EXPECT_FALSE(removed(net, 32).report.changed);
+  net.v.slice(1, 8, 9).zero_();              // four: a multiple of 4 is left
+  removed(net, 28);
+}
+
 TEST(RemoveDeadChannels, RemovesANegativeConstantUnderRelu) {
   Net net;
   net.w[3].zero_();

@@ -1,12 +1,15 @@
 #include "passes/store/encode_constants.h"
 
 #include "compress/error.h"
+#include "compress/footprint.h"
 #include "compress/graph_text.h"
+#include "compress/onnx/proto.h"
 #include "compress/parallel.h"
 #include "tests/apply_pass.h"
 #include "tests/graph_builder.h"
 
 #include <gtest/gtest.h>
+#include <onnx/onnx_pb.h>
 
 namespace niwaki {
 namespace {
@@ -45,6 +48,34 @@ TEST(EncodeConstants, LeavesShapesAndRandomNumbersAlone) {
   b.output(b.node("Reshape", {x, shape}), "y");
   const Applied applied = apply_pass("encode_constants", b.graph());
   EXPECT_EQ(text(applied.after), text(applied.before));
+}
+
+Graph with_zeros(int64_t opset) {
+  GraphBuilder b(opset);
+  const Tensor numbers = random_tensor({300, 200}, 1);
+  const ValueId weight = b.constant("w", numbers.masked_fill(random_tensor({300, 200}, 2).abs() > 0.1, 0));
+  b.output(b.node("MatMul", {b.input("x", {1, 300}), weight}), "y");
+  return b.graph();
+}
+
+TEST(EncodeConstants, StoresZerosAtNoCost) {
+  const Applied applied = apply_pass("encode_constants", with_zeros(13));
+  EXPECT_LT(serialized_bytes(applied.after), serialized_bytes(applied.before) * 3 / 20);
+  int64_t saved = 0;
+  for (const NodeReport& node : applied.report.nodes) saved += node.metrics.value("bytes_saved", int64_t{0});
+  const auto graph_bytes = [](const Graph& graph) { return static_cast<int64_t>(graph_to_proto(graph).graph().ByteSizeLong()); };
+  EXPECT_EQ(graph_bytes(applied.before) - graph_bytes(applied.after), saved);
+}
+
+TEST(EncodeConstants, RaisesTheOpsetWhereItPays) {
+  const Applied applied = apply_pass("encode_constants", with_zeros(9));
+  EXPECT_EQ(applied.after.opset(), 11);
+  EXPECT_LT(serialized_bytes(applied.after), serialized_bytes(applied.before) / 5);
+  ASSERT_GE(applied.report.changes.size(), 1u);
+  EXPECT_EQ(applied.report.changes[0].first, "opset");
+  GraphBuilder b(9);
+  b.output(b.node("MatMul", {b.input("x", {1, 32}), b.random_constant("w", {32, 32})}), "y");
+  EXPECT_EQ(apply_pass("encode_constants", b.graph()).after.opset(), 9);
 }
 
 TEST(EncodeConstants, RefusesBadOptions) {
