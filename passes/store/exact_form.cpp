@@ -97,10 +97,18 @@ void add_codebooks(std::vector<StoredForm>& forms, const Graph& graph, const Con
   }
 }
 
+/// Integers of 4 bits with many zeros, by way of 8.
+std::vector<StoredForm> sparse_forms_of_4_bits(const Graph& graph, const Constant& constant) {
+  std::vector<StoredForm> forms = sparse_forms(graph, make_constant(values(constant)));
+  for (StoredForm& form : forms) form.cast(form.terms().size() - 1, constant.dtype);
+  return forms;
+}
+
 }  // namespace
 
 std::vector<StoredForm> exact_forms(const Graph& graph, const Constant& constant) {
   std::vector<StoredForm> forms;
+  if (constant.dtype == DType::int4 || constant.dtype == DType::uint4) return sparse_forms_of_4_bits(graph, constant);
   const int width = bits_of(constant.dtype);
   const bool is_plain = !is_packed(constant.dtype) && (width == 8 || width == 16 || width == 32 || width == 64);
   if (!is_plain || constant.dtype == DType::complex64 || element_count(constant) < 2) return forms;

@@ -101,11 +101,14 @@ Constant computed(const Graph& graph, ValueId id, const Chain& chain) {
   return make_constant(result.tensor, result.dtype);
 }
 
-/// Removes nodes that nobody reads, last first, with the constants that they alone read.
-void remove_unread(Graph& graph, const std::vector<NodeId>& nodes) {
+/// Removes nodes that nobody reads, last first, with the constants that they alone read; names are free again.
+void remove_unread(Graph& graph, const std::vector<NodeId>& nodes, const std::set<ValueId>& values) {
   for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
     const ValueId output = graph.node(*node).outputs[0];
     if (graph.consumers(output).empty() && !graph.is_output(output)) remove_with_constants(graph, *node);
+  }
+  for (const ValueId id : values) {
+    if (!graph.producer(id) && graph.constant(id) == nullptr) graph.rename_value(id, "");
   }
 }
 
@@ -128,7 +131,7 @@ void expand_stored_forms(Graph& graph, const ExpandStoredFormsOptions&, PassCont
       chain.nodes.pop_back();
       remove_with_constants(graph, id);
       become_constant(graph, weight, std::move(constant));
-      remove_unread(graph, chain.nodes);
+      remove_unread(graph, chain.nodes, seen);
       ++expanded;
     } catch (const Error& error) {
       context.report.skip(graph.label(id), error.message());

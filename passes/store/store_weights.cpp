@@ -5,6 +5,7 @@
 #include "passes/store/stored_form.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 namespace niwaki {
@@ -12,6 +13,7 @@ namespace {
 
 constexpr double kLeastSqnr = 10;            // dB: below it a weight stays as it is
 constexpr double kLeastHalf = 6.2e-5, kMostHalf = 65000;   // normal numbers of float16
+constexpr double kFewNumbers = 0.4, kLeastShare = 1.0 / 64;   // share that is not zero: below, zeros are not stored
 constexpr int kSteps8 = 24, kSteps4 = 60;    // hundredths of the range that clipping may cut
 
 struct Slot {
@@ -125,9 +127,11 @@ StoredForm::Term scale_term(StoredForm& form, Tensor scale, bool half_scale) {
   return half_scale ? form.cast(term, DType::float32) : term;
 }
 
+double share_of_numbers(const Tensor& x) { return static_cast<double>(x.ne(0).sum().item<int64_t>()) / static_cast<double>(std::max<int64_t>(x.numel(), 1)); }
+
 /// The codes as float32, in the shape of the codes, or with pairs of the last axis on an axis of their own.
 StoredForm::Term code_term(const Graph& graph, StoredForm& form, const Tensor& codes, int bits, std::vector<int64_t>& sizes) {
-  if (bits == 8) return form.cast(form.constant(codes), DType::float32);
+  if (bits == 8 || share_of_numbers(codes) < kFewNumbers) return form.cast(form.constant(codes), DType::float32);
   if (graph.opset() >= 21) return form.cast(form.constant(codes, DType::int4), DType::float32);
   const Tensor table = unpack(at::arange(256, at::kByte), DType::int4, 512).reshape({256, 2});
   const auto pairs = form.cast(form.constant(table), DType::float32);
@@ -164,11 +168,14 @@ StoredForm integer_form(const Graph& graph, const Constant& weight, const Layout
 /// The smallest form of the weight in `bits` bits or in 8, with the bytes that it adds to the file.
 std::pair<StoredForm, int64_t> smallest_form(const Graph& graph, const ConstantStore& store, const Weight& weight, const StoreWeightsOptions& options) {
   const Constant& constant = *graph.constant(weight.id);
+  const double share = share_of_numbers(values(constant));
+  const bool is_sparse = share < kFewNumbers;                             // blocks have as many numbers as without zeros
+  const int64_t block_size = is_sparse ? std::llround(static_cast<double>(options.block_size) / std::max(share, kLeastShare)) : options.block_size;
   std::optional<std::pair<StoredForm, int64_t>> best;
   for (const int bits : {options.bits, 8}) {
-    if (bits == 4 && element_count(constant) % 2 != 0) continue;
+    if (bits == 4 && element_count(constant) % 2 != 0 && !is_sparse) continue;
     const Granularity otherwise = bits == 4 ? Granularity::per_block : Granularity::per_channel;
-    const Layout layout = layout_of(constant, weight.channels, bits == options.bits ? options.granularity.value_or(otherwise) : otherwise, options.block_size);
+    const Layout layout = layout_of(constant, weight.channels, bits == options.bits ? options.granularity.value_or(otherwise) : otherwise, block_size);
     for (const bool half_scale : {true, false}) {
       const Quantized quantized = quantize_weight(values(constant), layout, bits, half_scale);
       if (half_scale && !fits_half(quantized.scale)) continue;
@@ -176,7 +183,7 @@ std::pair<StoredForm, int64_t> smallest_form(const Graph& graph, const ConstantS
       const int64_t growth = store.growth(weight.id, form);
       if (!best || growth < best->second) best.emplace(std::move(form), growth);
     }
-    if (options.bits == 8) break;
+    if (options.bits == 8 || is_sparse) break;
   }
   return *best;
 }

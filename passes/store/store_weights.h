@@ -27,6 +27,7 @@ struct StoreWeightsOptions {
 ///   before   y = MatMul(x, w)
 ///   after    w = Mul(Cast(w_quantized), w_scale), y = MatMul(x, w)
 /// 4 bits before opset 21: w = Reshape(Mul(Gather(pairs, w_quantized), w_scale)), pairs [256, 2] shared by all weights.
+/// Weights with many zeros keep codes of 8 bits, of the range of `bits`, for encode_constants, which stores no zeros.
 /// Scales are those of least squared error. Tied weights are stored once; a weight of which a reader is kept stays.
 void store_weights(Graph& graph, const StoreWeightsOptions& options, PassContext& context);
 

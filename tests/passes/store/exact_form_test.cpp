@@ -63,6 +63,16 @@ TEST(ExactForm, OffersSparseAndScaledForms) {
   EXPECT_TRUE(exact_operators(((numbers * 30).round() + 0.0f) * 0.37f).contains("Mul"));
 }
 
+TEST(ExactForm, IntegersOf4BitsWithZerosComeBack) {
+  const Tensor codes = (random_tensor({60, 50}, 4) * 2).round().clamp(-8, 7).masked_fill(random_tensor({60, 50}, 5).abs() > 0.1, 0);
+  const Constant constant = make_constant(codes.to(at::kChar), DType::int4);
+  Graph graph;
+  graph.header().opsets[""] = 21;
+  const auto forms = exact_forms(graph, constant);
+  EXPECT_GE(forms.size(), 2u);
+  for (const StoredForm& form : forms) EXPECT_TRUE(same_content(expanded(graph, form), constant));
+}
+
 TEST(ExactForm, TwinsAreTransposedOrReshaped) {
   const Tensor numbers = random_tensor({6, 10}, 6);
   const auto last = [](const std::optional<StoredForm>& form) { return form ? std::get<StoredForm::Operation>(form->terms().back()).op : ""; };

@@ -1,5 +1,6 @@
 #include "passes/store/expand_stored_forms.h"
 
+#include "compress/footprint.h"
 #include "compress/graph_text.h"
 #include "compress/parallel.h"
 #include "tests/apply_pass.h"
@@ -74,6 +75,12 @@ TEST(ExpandStoredForms, LeavesWhatKeptNodesRead) {
   PassContext context{.report = report, .progress = progress, .keep = {"fc"}};
   expand_stored_forms(graph, {}, context);
   EXPECT_EQ(text(graph), before);
+}
+
+TEST(ExpandStoredForms, NamesAreFreeAgain) {
+  const Graph once = apply_pass("encode_constants", one_product(sparse_numbers())).after;
+  const Graph twice = apply_pass("encode_constants", apply_pass("expand_stored_forms", once).after).after;
+  EXPECT_EQ(serialized_bytes(twice), serialized_bytes(once));
 }
 
 TEST(ExpandStoredForms, SecondRunChangesNothing) {

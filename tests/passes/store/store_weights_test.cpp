@@ -1,6 +1,7 @@
 #include "passes/store/store_weights.h"
 
 #include "compress/error.h"
+#include "compress/footprint.h"
 #include "compress/graph_text.h"
 #include "compress/parallel.h"
 #include "tests/apply_pass.h"
@@ -41,6 +42,20 @@ TEST(StoreWeights, LeavesAlone) {
   EXPECT_EQ(applied.report.reason("masked"), "its weight has numbers that are not finite");
   EXPECT_EQ(applied.report.reason("double"), "its weight is float64");
   EXPECT_EQ(text(applied.after), text(applied.before));
+}
+
+TEST(StoreWeights, SparseWeightsKeepZerosAndSmallCodes) {
+  const Tensor numbers = random_tensor({256, 64}, 1), kept = random_tensor({256, 64}, 2).abs() < 0.1;
+  for (const int bits : {4, 8}) {
+    GraphBuilder b(13);
+    b.output(b.node("MatMul", {b.input("x", {1, 256}), b.constant("w", at::where(kept, numbers, at::zeros({1})))}, {}, "fc"), "y");
+    const Applied integers = apply_pass("store_weights", b.graph(), {{"bits", bits}}), encoded = apply_pass("encode_constants", integers.after);
+    const Tensor got = run_graph(encoded.after, {at::ones({1, 256})})[0], want = at::where(kept, numbers, at::zeros({1})).sum(0, true);
+    EXPECT_LT(relative_difference(got, want), bits == 4 ? 0.1 : 0.01);
+    EXPECT_LT(serialized_bytes(encoded.after), bits == 4 ? 3000 : 4000);
+    const Graph plain = apply_pass("expand_stored_forms", encoded.after).after;
+    EXPECT_TRUE(values(*plain.constant(*plain.find_value("w"))).masked_select(kept.logical_not()).eq(0).all().item<bool>());
+  }
 }
 
 TEST(StoreWeights, LeavesKeptNodesAlone) {
