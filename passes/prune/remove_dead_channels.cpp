@@ -14,7 +14,7 @@ namespace niwaki {
 namespace {
 
 constexpr int64_t kBlock = 4;                // ONNX Runtime blocks channels whose number is a multiple of it
-constexpr int64_t kFew = 4;                  // fewer than one channel of so many are few
+constexpr int64_t kFew = 8;                  // one channel of so many is few
 
 /// A linear node with a constant weight, which sums over the channels of its input.
 struct Contraction {
@@ -168,7 +168,7 @@ std::set<ClassId> Round::without_unaligned(std::set<ClassId> removed) const {
     for (const Contraction& one : contractions_) {
       const auto all = static_cast<int64_t>(one.columns.size());
       const auto gone = std::count_if(one.columns.begin(), one.columns.end(), [&](ClassId id) { return removed.contains(id); });
-      if (one.view.kind != LinearKind::conv || gone == 0 || gone * kFew >= all || all % kBlock != 0 || gone % kBlock == 0) continue;
+      if (one.view.kind != LinearKind::conv || gone == 0 || gone * kFew > all || all % kBlock != 0 || gone % kBlock == 0) continue;
       for (const ClassId id : one.columns) removed.erase(id);
       is_done = false;
     }
