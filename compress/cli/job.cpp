@@ -55,7 +55,7 @@ std::vector<Pass> make_passes(const JobRequest& request) {
   }
   for (const Step& step : request.steps) add(step.name, step.options);
   if (!request.steps.empty()) add("eliminate_dead_nodes");
-  if (request.encode && exists("encode_constants")) add("encode_constants");
+  if (request.encode && exists("encode_constants")) add("encode_constants", {{"sparse", request.target != "generic"}});
   if (request.short_names) add("shorten_names");
   return passes;
 }

@@ -69,10 +69,10 @@ bool share(Graph& graph, ValueId id, const Bases& bases) {
   return false;
 }
 
-std::optional<StoredForm> smallest_form(const Graph& graph, const ConstantStore& store, ValueId id, const Bases& bases, int64_t least_saving) {
+std::optional<StoredForm> smallest_form(const Graph& graph, const ConstantStore& store, ValueId id, const Bases& bases, const EncodeConstantsOptions& options) {
   const Constant& constant = *graph.constant(id);
   std::optional<StoredForm> best;
-  int64_t best_growth = 1 - least_saving;
+  int64_t best_growth = 1 - options.least_saving;
   const auto offer = [&](StoredForm form, bool is_exact) {
     const int64_t growth = store.growth(id, form);
     if (growth >= best_growth || (!is_exact && !same_content(expanded(graph, form), constant))) return;
@@ -82,7 +82,7 @@ std::optional<StoredForm> smallest_form(const Graph& graph, const ConstantStore&
   for (const auto& [base, numbers] : bases) {
     if (auto form = twin_form(constant, base, numbers)) offer(std::move(*form), true);
   }
-  for (StoredForm& form : exact_forms(graph, constant)) offer(std::move(form), false);
+  for (StoredForm& form : exact_forms(graph, constant, options.sparse)) offer(std::move(form), false);
   return best;
 }
 
@@ -105,7 +105,7 @@ int64_t encode_round(Graph& graph, const EncodeConstantsOptions& options, PassCo
       saved += whole;
       continue;
     }
-    if (const auto form = smallest_form(graph, store, id, bases, options.least_saving)) {
+    if (const auto form = smallest_form(graph, store, id, bases, options)) {
       const int64_t growth = store.growth(id, *form);
       store.replace(id, *form);
       context.report.change(name, {{"form", graph.node(*graph.producer(id)).op}, {"bytes_saved", -growth}});

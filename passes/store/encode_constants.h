@@ -8,11 +8,13 @@ namespace niwaki {
 
 struct EncodeConstantsOptions {
   int64_t least_saving = 16;
+  bool sparse = true;
   void validate() const {}
   Needs needs() const { return {}; }
   static constexpr auto fields() {
     using O = EncodeConstantsOptions;
-    return std::tuple{field("least_saving", &O::least_saving, "bytes of the file that the form of a constant must save").between(1, 1e9)};
+    return std::tuple{field("least_saving", &O::least_saving, "bytes of the file that the form of a constant must save").between(1, 1e9),
+                      field("sparse", &O::sparse, "leave zeros out; ONNX Runtime puts them back at load, other runtimes may do it in every run")};
   }
 };
 

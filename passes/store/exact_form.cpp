@@ -106,9 +106,9 @@ std::vector<StoredForm> sparse_forms_of_4_bits(const Graph& graph, const Constan
 
 }  // namespace
 
-std::vector<StoredForm> exact_forms(const Graph& graph, const Constant& constant) {
+std::vector<StoredForm> exact_forms(const Graph& graph, const Constant& constant, bool may_be_sparse) {
   std::vector<StoredForm> forms;
-  if (constant.dtype == DType::int4 || constant.dtype == DType::uint4) return sparse_forms_of_4_bits(graph, constant);
+  if (may_be_sparse && (constant.dtype == DType::int4 || constant.dtype == DType::uint4)) return sparse_forms_of_4_bits(graph, constant);
   const int width = bits_of(constant.dtype);
   const bool is_plain = !is_packed(constant.dtype) && (width == 8 || width == 16 || width == 32 || width == 64);
   if (!is_plain || constant.dtype == DType::complex64 || element_count(constant) < 2) return forms;
@@ -121,6 +121,7 @@ std::vector<StoredForm> exact_forms(const Graph& graph, const Constant& constant
   add_narrow(forms, constant);
   add_codebooks(forms, graph, constant, bits);
   for (StoredForm& form : scaled_forms(constant)) forms.push_back(std::move(form));
+  if (!may_be_sparse) return forms;
   for (StoredForm& form : sparse_forms(graph, constant)) forms.push_back(std::move(form));
   return forms;
 }

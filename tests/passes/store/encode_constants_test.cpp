@@ -67,6 +67,11 @@ TEST(EncodeConstants, StoresZerosAtNoCost) {
   EXPECT_EQ(graph_bytes(applied.before) - graph_bytes(applied.after), saved);
 }
 
+TEST(EncodeConstants, StoresZerosWhereAsked) {
+  const Applied applied = apply_pass("encode_constants", with_zeros(13), {{"sparse", false}});
+  EXPECT_EQ(text(applied.after), text(applied.before));
+}
+
 TEST(EncodeConstants, RaisesTheOpsetWhereItPays) {
   const Applied applied = apply_pass("encode_constants", with_zeros(9));
   EXPECT_EQ(applied.after.opset(), 11);
