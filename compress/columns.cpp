@@ -153,6 +153,12 @@ Tensor read_targets(const Graph& graph, const LinearView& view, const Tensor& ou
   return found.reshape({samples, view.groups, channels / view.groups, count}).permute({1, 0, 3, 2}).reshape({view.groups, samples * count, -1});
 }
 
+Tensor sample_means(const Tensor& columns, int64_t samples) {
+  const int64_t positions = columns.size(1) / std::max<int64_t>(samples, 1);
+  if (positions * samples != columns.size(1)) return columns;
+  return columns.reshape({columns.size(0), samples, positions, -1}).sum(2) / std::sqrt(static_cast<double>(std::max<int64_t>(positions, 1)));
+}
+
 Tensor sum_columns(const Graph& graph, const LinearView& view, const Tensor& input, int64_t& count) {
   if (view.kind != LinearKind::conv) {
     const int64_t axis = view.kind == LinearKind::matmul && view.weight_index == 0 ? input.dim() - 2 : input.dim() - 1;

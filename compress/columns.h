@@ -15,6 +15,9 @@ struct PositionLimit {
 Tensor read_columns(const Graph& graph, const LinearView& view, const Tensor& input, const PositionLimit& positions, int64_t first);
 /// What the node makes at the same positions: [groups, T, out per group].
 Tensor read_targets(const Graph& graph, const LinearView& view, const Tensor& output, const PositionLimit& positions, int64_t first);
+/// Of columns (or targets) of `samples` samples: per sample the mean times the root of the number of its positions, so that the
+/// squares of these are the part of the squares that all positions of a sample share. [groups, samples, in]
+Tensor sample_means(const Tensor& columns, int64_t samples);
 /// Sum of all columns, in double [groups * in]; adds their number to `count`.
 Tensor sum_columns(const Graph& graph, const LinearView& view, const Tensor& input, int64_t& count);
 /// True if read_columns knows the node: Conv, Gemm with transA = 0, MatMul with a constant of rank 2 on the right.

@@ -14,6 +14,7 @@ struct Regression {
   Tensor cross;                              // [groups, out, in]: sum of y x^T
   Tensor input_sums, target_sums;            // [groups, in], [groups, out]
   Tensor target_squares;                     // [groups, out]
+  Tensor products_of_means, cross_of_means, squares_of_means;   // each sample's positions replaced by their mean
   int64_t count = 0;
 
   void add(const Regression& more);
@@ -22,7 +23,10 @@ struct Regression {
 /// A node of the edited graph, and the one of the original whose outputs it should have.
 struct FittedNode {
   LinearView edited, original;
-  Tensor kept;                               // int64 [out]: outputs of the original that are left; undefined: all
+  Tensor kept = {};                          // int64 [out]: outputs of the original that are left; undefined: all
+  /// Where an Add follows: its result in the original, and what it adds in the edited graph. The target is then the one less the
+  /// other, so that the node makes up for what the stream beside it lost.
+  ValueId sum = ValueId::absent, beside = ValueId::absent;
 };
 
 struct RegressionPair {

@@ -49,7 +49,19 @@ int64_t channel_axis_of(const LinearView& view, const Tensor& output) {
 
 Tensor by_channel(const Tensor& numbers, int64_t axis) { return numbers.movedim(axis, 0).reshape({numbers.size(axis), -1}).sum(1); }
 
+/// Sum over samples of the squared sum over positions, [channels].
+Tensor squared_sums(const Tensor& gradient, int64_t axis, int64_t samples) {
+  const Tensor flat = gradient.movedim(axis, -1);                                   // [N, ..., channels]
+  if (flat.size(0) % samples != 0 || flat.dim() < 2) return by_channel(gradient * gradient, axis);
+  return at::square(flat.reshape({flat.size(0), -1, flat.size(-1)}).sum(1)).sum(0);
+}
+
 }  // namespace
+
+double OutputSensitivity::coherence() const {
+  const double all = gradient.sum().item<double>();
+  return all > 0 ? coherent.sum().item<double>() / all : 1;
+}
 
 std::map<NodeId, OutputSensitivity> output_sensitivity(const Graph& graph, std::span<const LinearView> views, const Dataset& data,
                                                        int64_t samples, uint64_t seed, Progress& progress) {
@@ -92,6 +104,8 @@ std::map<NodeId, OutputSensitivity> output_sensitivity(const Graph& graph, std::
       const int64_t axis = channel_axis_of(*view, output);
       const Tensor y = output.detach().to(at::kDouble), gradient = output.grad().to(at::kDouble);
       OutputSensitivity& known = found[node];
+      const Tensor sums = squared_sums(gradient, axis, batch.count);
+      known.coherent = known.coherent.defined() ? known.coherent + sums : sums;
       const Tensor squares = by_channel(gradient * gradient, axis), products = by_channel(at::square(gradient * y), axis);
       known.gradient = known.gradient.defined() ? known.gradient + squares : squares;
       known.taylor = known.taylor.defined() ? known.taylor + products : products;
@@ -99,6 +113,7 @@ std::map<NodeId, OutputSensitivity> output_sensitivity(const Graph& graph, std::
   }
   for (auto& [node, one] : found) {
     one.gradient = one.gradient / static_cast<double>(total);
+    one.coherent = one.coherent / static_cast<double>(total);
     one.taylor = one.taylor / static_cast<double>(total);
   }
   return found;

@@ -9,7 +9,11 @@ namespace niwaki {
 /// How much the model's answer changes with the output of a linear node, per output channel.
 struct OutputSensitivity {
   Tensor gradient;                           // double [out]: sum over positions of g^2, mean over samples
+  Tensor coherent;                           // double [out]: of (sum over positions of g)^2: what an error counts that all share
   Tensor taylor;                             // double [out]: of (g * y)^2: what zeroing the channel costs, to second order
+
+  /// How much heavier an error that all positions share is than one that differs from place to place; 1 for one position.
+  double coherence() const;
 };
 
 /// Gradients g of the answer's log likelihood, with answers drawn from the model itself, so that half of sum(g^2 * error^2)

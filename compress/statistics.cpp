@@ -70,13 +70,14 @@ class Collector {
     for (const auto& [id, gram] : part.value_grams_) add(all.value_grams_[id], gram);
   }
 
-  static void add(Gram& known, const Tensor& columns) {    // [groups, T, in]
-    add(known, Gram{at::bmm(columns.transpose(1, 2), columns), columns.sum(1, /*keepdim=*/false, at::kDouble), columns.size(1)});
+  static void add(Gram& known, const Tensor& columns, int64_t samples) {    // [groups, T, in]
+    const Tensor means = sample_means(columns, samples);
+    add(known, Gram{at::bmm(columns.transpose(1, 2), columns), columns.sum(1, /*keepdim=*/false, at::kDouble), at::bmm(means.transpose(1, 2), means), columns.size(1)});
   }
 
   static void add(Gram& known, const Gram& more) {
-    if (known.count == 0) known = {more.products.to(at::kDouble), more.sums.to(at::kDouble), 0};
-    else known = {known.products + more.products, known.sums + more.sums, known.count};
+    if (known.count == 0) known = {more.products.to(at::kDouble), more.sums.to(at::kDouble), more.of_means.to(at::kDouble), 0};
+    else known = {known.products + more.products, known.sums + more.sums, known.of_means + more.of_means, known.count};
     known.count += more.count;
   }
 
@@ -114,9 +115,9 @@ class Collector {
       }
     }
     if (const auto readers = grams_.find(id); readers != grams_.end()) {
-      for (const LinearView* view : readers->second) add(found.grams_[view->node], read_columns(graph_, *view, numbers, {wanted_.positions, wanted_.seed}, first));
+      for (const LinearView* view : readers->second) add(found.grams_[view->node], read_columns(graph_, *view, numbers, {wanted_.positions, wanted_.seed}, first), numbers.size(0));
     }
-    if (wanted_.value_grams.contains(id) && numbers.dim() > 0) add(found.value_grams_[id], numbers.to(at::kFloat).reshape({1, -1, numbers.size(-1)}));
+    if (wanted_.value_grams.contains(id) && numbers.dim() > 0) add(found.value_grams_[id], numbers.to(at::kFloat).reshape({1, -1, numbers.size(-1)}), numbers.dim() > 1 ? numbers.size(0) : 1);
   }
 
   const Graph& graph_;

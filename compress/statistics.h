@@ -25,6 +25,7 @@ struct ChannelSums {
 struct Gram {
   Tensor products;                           // double [groups, in, in]: sum of x x^T, in = (c, kh, kw) of one group
   Tensor sums;                               // double [groups, in]
+  Tensor of_means;                           // double [groups, in, in]: the same, each sample's positions replaced by their mean
   int64_t count = 0;                         // columns
 
   Tensor mean() const { return sums / static_cast<double>(count); }

@@ -186,9 +186,10 @@ void want_grams(const Graph& graph, const ChannelFamilies& found, Wanted& wanted
   }
 }
 
-Tensor moments_of(const Statistics& statistics, const ChannelReader& reader) {
+Tensor moments_of(const Statistics& statistics, const ChannelReader& reader, double coherence) {
   const Gram& gram = reader.view ? statistics.gram(reader.node) : statistics.value_gram(reader.input);
-  return gram.centred()[reader.group] / static_cast<double>(gram.count);
+  const Tensor shared = gram.of_means[reader.group] - at::outer(gram.sums[reader.group], gram.mean()[reader.group]);
+  return (gram.centred()[reader.group] + (coherence - 1) * shared) / static_cast<double>(gram.count);
 }
 
 }  // namespace niwaki

@@ -39,7 +39,8 @@ struct ChannelFamilies {
 ChannelFamilies find_channel_families(const Graph& graph, const AxisClasses& classes, const std::set<NodeId>& kept);
 /// What `collect` must look at for the readers.
 void want_grams(const Graph& graph, const ChannelFamilies& found, Wanted& wanted);
-/// Second moments per sample of what a reader reads, [n, n]; undefined where none were collected.
-Tensor moments_of(const Statistics& statistics, const ChannelReader& reader);
+/// Second moments around the mean of what a reader reads, [n, n]; the part that all positions of a sample share counts
+/// `coherence` times.
+Tensor moments_of(const Statistics& statistics, const ChannelReader& reader, double coherence);
 
 }  // namespace niwaki

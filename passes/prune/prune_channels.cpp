@@ -81,7 +81,8 @@ Tensor Pruner::gradient_of(const ChannelReader& reader) const {
 /// Rows scaled so that the squared error is half a divergence in nats where gradients are known, else relative.
 ObsProblem Pruner::problem(const ChannelReader& reader) const {
   Tensor rows = reader.rows(graph_);
-  const Tensor moments = moments_of(*statistics_, reader);
+  const auto sensitivity = sensitivity_.find(reader.node);
+  const Tensor moments = moments_of(*statistics_, reader, sensitivity == sensitivity_.end() ? 1 : sensitivity->second.coherence());
   const Tensor gradient = gradient_of(reader);
   if (gradient.defined()) {
     rows = rows * (gradient / 2).sqrt().unsqueeze(1);
@@ -297,7 +298,7 @@ void Pruner::run() {
   const Graph before = graph_;
   slice_classes(graph_, classes_, removed);
   report(before, removed);
-  if (options_.refit && context_.calibration) repair_channels(graph_, before, classes_, removed, kept_, options_.stages, context_);
+  if (options_.refit && context_.calibration) repair_channels(graph_, before, classes_, removed, kept_, sensitivity_, options_.stages, context_);
   else fold_means(before, removed);
 }
 

@@ -17,13 +17,15 @@ struct Moments {
   Tensor x_mean, y_mean;
 };
 
-Moments moments_of(const Regression& sums, bool has_bias) {
+Moments moments_of(const Regression& sums, bool has_bias, double coherence) {
   const auto count = static_cast<double>(sums.count);
-  Moments found{sums.products / count, sums.cross / count, sums.target_squares / count, sums.input_sums / count, sums.target_sums / count};
+  const double more = coherence - 1;
+  Moments found{(sums.products + more * sums.products_of_means) / count, (sums.cross + more * sums.cross_of_means) / count,
+                (sums.target_squares + more * sums.squares_of_means) / count, sums.input_sums / count, sums.target_sums / count};
   if (!has_bias) return found;
-  found.xx = found.xx - found.x_mean.unsqueeze(2) * found.x_mean.unsqueeze(1);
-  found.yx = found.yx - found.y_mean.unsqueeze(2) * found.x_mean.unsqueeze(1);
-  found.yy = found.yy - found.y_mean * found.y_mean;
+  found.xx = found.xx - coherence * found.x_mean.unsqueeze(2) * found.x_mean.unsqueeze(1);
+  found.yx = found.yx - coherence * found.y_mean.unsqueeze(2) * found.x_mean.unsqueeze(1);
+  found.yy = found.yy - coherence * found.y_mean * found.y_mean;
   return found;
 }
 
@@ -37,22 +39,17 @@ Tensor solve(const Moments& moments, const Tensor& rows, double damp) {
   return rows + at::cholesky_solve(missing.transpose(1, 2), factor).transpose(1, 2);
 }
 
-/// Mean squared error of rows and bias on these moments (plain ones), summed over outputs.
-double error_of(const Regression& sums, const Tensor& rows, const Tensor& bias) {
-  const auto count = static_cast<double>(sums.count);
-  const Tensor squares = (at::bmm(rows, sums.products) * rows).sum() - 2 * (rows * sums.cross).sum() + sums.target_squares.sum();
-  const Tensor shifts = 2 * (bias * ((rows * sums.input_sums.unsqueeze(1)).sum(2) - sums.target_sums)).sum() + count * (bias * bias).sum();
-  return (squares + shifts).item<double>() / count;
-}
-
-double energy_of(const Regression& sums, bool has_bias) {
-  const Moments moments = moments_of(sums, has_bias);
-  return std::max(moments.yy.sum().item<double>(), 1e-30);
+/// Mean squared error of the rows on these moments, and of a bias that was fitted to other means.
+double error_of(const Moments& moments, const Tensor& rows, const Tensor& bias, bool has_bias, double coherence) {
+  const Tensor squares = (at::bmm(rows, moments.xx) * rows).sum() - 2 * (rows * moments.yx).sum() + moments.yy.sum();
+  if (!has_bias) return squares.item<double>();
+  const Tensor shift = (rows * moments.x_mean.unsqueeze(1)).sum(2) + bias - moments.y_mean;
+  return (squares + coherence * (shift * shift).sum()).item<double>();
 }
 
 }  // namespace
 
-LinearFit fit_linear(const RegressionPair& pair, const Tensor& rows, bool has_bias) {
+LinearFit fit_linear(const RegressionPair& pair, const Tensor& rows, bool has_bias, double coherence) {
   Regression all = pair.fit;
   all.add(pair.held_out);
   const bool can_hold_out = pair.held_out.count > 0 && pair.fit.count > 0;
@@ -60,15 +57,15 @@ LinearFit fit_linear(const RegressionPair& pair, const Tensor& rows, bool has_bi
   const auto bias_for = [&](const Moments& moments, const Tensor& found) {
     return has_bias ? moments.y_mean - (found * moments.x_mean.unsqueeze(1)).sum(2) : at::zeros_like(moments.y_mean);
   };
-  const Moments part = moments_of(train, has_bias), whole = moments_of(all, has_bias);
+  const Moments part = moments_of(train, has_bias, coherence), whole = moments_of(all, has_bias, coherence), other = moments_of(judge, has_bias, coherence);
   LinearFit best{.rows = rows, .bias = bias_for(whole, rows)};
-  const double energy = energy_of(judge, has_bias);
-  best.error = error_of(judge, rows, bias_for(part, rows)) / energy;
+  const double energy = std::max(other.yy.sum().item<double>(), 1e-30);
+  best.error = error_of(other, rows, bias_for(part, rows), has_bias, coherence) / energy;
   best.error_before = best.error;
   for (const double damp : kDamps) {
     const Tensor found = solve(part, rows, damp);
     if (!found.defined()) continue;
-    const double error = error_of(judge, found, bias_for(part, found)) / energy;
+    const double error = error_of(other, found, bias_for(part, found), has_bias, coherence) / energy;
     if (error >= best.error) continue;
     best.error = error;
     best.damp = damp;
@@ -97,8 +94,8 @@ Constant weight_of(const LinearView& view, const Tensor& rows, const Constant& o
 
 class Repair {
  public:
-  Repair(Graph& graph, const Graph& original, const AxisClasses& classes, const std::set<ClassId>& removed, const std::set<NodeId>& kept, PassContext& context)
-      : graph_(graph), original_(original), classes_(classes), removed_(removed), kept_(kept), context_(context) {}
+  Repair(Graph& graph, const Graph& original, const AxisClasses& classes, const std::set<ClassId>& removed, const std::set<NodeId>& kept, const std::map<NodeId, OutputSensitivity>& sensitivity, PassContext& context)
+      : graph_(graph), original_(original), classes_(classes), removed_(removed), kept_(kept), sensitivity_(sensitivity), context_(context) {}
   void run(int max_stages);
 
  private:
@@ -109,6 +106,7 @@ class Repair {
   bool sums_over_removed(const Node& node) const;
   std::set<NodeId> affected() const;
   Tensor kept_outputs(const LinearView& view) const;
+  void aim_at_sum(FittedNode& fitted) const;
   std::vector<FittedNode> fitted_nodes() const;
   void stage(std::span<const FittedNode> nodes);
 
@@ -117,6 +115,7 @@ class Repair {
   const AxisClasses& classes_;
   const std::set<ClassId>& removed_;
   const std::set<NodeId>& kept_;
+  const std::map<NodeId, OutputSensitivity>& sensitivity_;
   PassContext& context_;
 };
 
@@ -158,6 +157,27 @@ Tensor Repair::kept_outputs(const LinearView& view) const {
   return at::tensor(left, at::kLong);
 }
 
+/// Behind a residual branch the stream counts, not the branch: what earlier nodes lost of it, this one can give back.
+void Repair::aim_at_sum(FittedNode& fitted) const {
+  const LinearView& view = fitted.edited;
+  ValueId made = view.output;
+  if (view.kind == LinearKind::matmul) {
+    const auto place = bias_place(graph_, view);
+    if (!place) return;
+    made = graph_.node(place->node).outputs[0];
+  }
+  if (!has_single_use(graph_, made)) return;
+  const NodeId user = graph_.consumers(made).front();
+  const Node& add = graph_.node(user);
+  if (add.op != "Add" || !is_default_domain(add.domain)) return;
+  const ValueId beside = add.inputs[add.inputs[0] == made ? 1 : 0];
+  const auto &shape = graph_.value(made).shape, &other = graph_.value(beside).shape, &sum = graph_.value(add.outputs[0]).shape;
+  if (graph_.constant(beside) || beside == made || !shape || !other || !sum || *shape != *other || *shape != *sum) return;
+  if (original_.node(user).outputs != add.outputs) return;
+  fitted.sum = add.outputs[0];
+  fitted.beside = beside;
+}
+
 std::vector<FittedNode> Repair::fitted_nodes() const {
   std::vector<FittedNode> nodes;
   const std::set<NodeId> behind = affected();
@@ -167,7 +187,8 @@ std::vector<FittedNode> Repair::fitted_nodes() const {
     if (!fixed_constant(graph_, view.weight) || !classes_.knows(view.output)) continue;
     const Node& node = graph_.node(view.node);
     if (view.kind == LinearKind::gemm && (float_attribute(node, "alpha", 1) != 1.0F || float_attribute(node, "beta", 1) != 1.0F)) continue;
-    nodes.push_back({view, *before, kept_outputs(*before)});
+    nodes.push_back({.edited = view, .original = *before, .kept = kept_outputs(*before)});
+    aim_at_sum(nodes.back());
   }
   return nodes;
 }
@@ -177,8 +198,8 @@ void Repair::stage(std::span<const FittedNode> nodes) {
   for (const FittedNode& fitted : nodes) {
     const LinearView& view = fitted.edited;
     const auto place = bias_place(graph_, view);
-    // the target holds the bias of a Conv or Gemm, not that of an Add behind a MatMul
-    const bool is_inside = place && view.kind != LinearKind::matmul && place->constant != ValueId::absent;
+    // the target holds the bias of a Conv or Gemm, that of an Add behind a MatMul only where the target is a sum behind it
+    const bool is_inside = place && place->constant != ValueId::absent && (view.kind != LinearKind::matmul || fitted.sum != ValueId::absent);
     const bool is_shared = place && place->constant != ValueId::absent && !has_single_use(graph_, place->constant);
     const bool has_bias = place && !is_shared;
     const Constant old = *graph_.constant(view.weight);
@@ -188,7 +209,8 @@ void Repair::stage(std::span<const FittedNode> nodes) {
       context_.report.skip(graph_.label(view.node), "its bias is shared with other nodes, so it was not fitted");
       continue;
     }
-    const LinearFit fit = fit_linear(pair, rows, has_bias);
+    const auto known = sensitivity_.find(view.node);
+    const LinearFit fit = fit_linear(pair, rows, has_bias, known == sensitivity_.end() ? 1 : known->second.coherence());
     graph_.set_constant(view.weight, weight_of(view, fit.rows, old));
     if (has_bias) {
       const Tensor target = fit.bias.reshape({-1});
@@ -215,8 +237,8 @@ void Repair::run(int max_stages) {
 }  // namespace
 
 void repair_channels(Graph& graph, const Graph& original, const AxisClasses& classes, const std::set<ClassId>& removed,
-                     const std::set<NodeId>& kept, int max_stages, PassContext& context) {
-  Repair(graph, original, classes, removed, kept, context).run(max_stages);
+                     const std::set<NodeId>& kept, const std::map<NodeId, OutputSensitivity>& sensitivity, int max_stages, PassContext& context) {
+  Repair(graph, original, classes, removed, kept, sensitivity, context).run(max_stages);
 }
 
 }  // namespace niwaki

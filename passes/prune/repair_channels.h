@@ -4,6 +4,7 @@
 #include "compress/dataset.h"
 #include "compress/pass.h"
 #include "compress/regression.h"
+#include "compress/sensitivity.h"
 
 #include <set>
 
@@ -18,11 +19,12 @@ struct LinearFit {
 
 /// Least squares towards the targets, drawn to `rows` [groups, out, in] (algorithms.md 5.8; asymmetric reconstruction, 1707.06168).
 /// With `has_bias` the means are matched exactly. How strongly it is drawn is chosen on the held-out samples.
-LinearFit fit_linear(const RegressionPair& pair, const Tensor& rows, bool has_bias);
+/// Errors that all positions of a sample share count `coherence` times.
+LinearFit fit_linear(const RegressionPair& pair, const Tensor& rows, bool has_bias, double coherence = 1);
 
 /// Fits every linear node of `graph` behind a removed channel to the outputs of `original`, in order, a stage of consecutive nodes at
 /// a time, on what the pruned network then computes. Nodes in `kept` stay. `classes` are those of `original`.
 void repair_channels(Graph& graph, const Graph& original, const AxisClasses& classes, const std::set<ClassId>& removed,
-                     const std::set<NodeId>& kept, int max_stages, PassContext& context);
+                     const std::set<NodeId>& kept, const std::map<NodeId, OutputSensitivity>& sensitivity, int max_stages, PassContext& context);
 
 }  // namespace niwaki
