@@ -11,6 +11,7 @@
 #include "passes/cleanup/simplify_shuffles.h"
 #include "passes/prune/prune_channels.h"
 #include "passes/prune/remove_dead_channels.h"
+#include "passes/quantize/equalize_channels.h"
 #include "passes/quantize/quantize_dynamic.h"
 #include "passes/quantize/quantize_static.h"
 #include "passes/quantize/quantize_weights.h"
@@ -27,6 +28,7 @@ PassTable sorted_passes() {
   table.add("eliminate_dead_nodes", "remove nodes and constants that nobody reads", eliminate_dead_nodes);
   table.add("eliminate_identity", "remove nodes that change nothing", eliminate_identity);
   table.add("encode_constants", "store constants in forms that expand to the same bits", encode_constants);
+  table.add("equalize_channels", "move scales between linear nodes until their rows are equally large", equalize_channels);
   table.add("expand_stored_forms", "make weights that are stored in another form plain constants", expand_stored_forms);
   table.add("flatten_softmax", "run Softmax over the channels of images on fewer axes", flatten_softmax);
   table.add("fold_batch_norm", "fold BatchNormalization into the linear node beside it", fold_batch_norm);
