@@ -15,15 +15,16 @@ struct Layout {
   std::vector<int64_t> sizes, scaled;
 };
 
-/// A scale with which each number is an integer of -127 .. 127 times it, or 0.
+/// A scale with which each number is an integer of -127 .. 127 times it, or 0; the integers, where wanted.
 float scale_of(const float* x, int64_t n, float* codes) {
   float most = 0;
   for (int64_t i = 0; i < n; ++i) most = std::max(most, std::fabs(x[i]));
   if (!(most > 0) || !std::isfinite(most)) return 0;
   const auto fits = [&](float scale) {
     for (int64_t i = 0; i < n; ++i) {
-      codes[i] = std::nearbyint(x[i] / scale);
-      if (!(std::fabs(codes[i]) <= kMostCode) || codes[i] * scale != x[i] || (x[i] == 0 && std::signbit(x[i]))) return false;
+      const float code = std::nearbyint(x[i] / scale);
+      if (codes != nullptr) codes[i] = code;
+      if (!(std::fabs(code) <= kMostCode) || code * scale != x[i] || (x[i] == 0 && std::signbit(x[i]))) return false;
     }
     return true;
   };
@@ -41,8 +42,7 @@ bool may_scale(const Tensor& ordered, size_t scaled) {
   Tensor group = ordered;
   for (size_t i = 0; i < scaled; ++i) group = group.select(0, group.size(0) - 1);
   group = group.contiguous();
-  std::vector<float> codes(static_cast<size_t>(group.numel()));
-  return scale_of(group.const_data_ptr<float>(), group.numel(), codes.data()) > 0 || group.eq(0).all().item<bool>();
+  return scale_of(group.const_data_ptr<float>(), group.numel(), nullptr) > 0 || group.eq(0).all().item<bool>();
 }
 
 std::optional<StoredForm> form_of(const Constant& constant, const Layout& layout) {

@@ -6,7 +6,7 @@ namespace niwaki {
 namespace {
 
 constexpr int64_t kScatter = 11;             // opset
-constexpr double kMostForGaps = 0.5, kMostForMask = 0.85;   // share that is stored; above, places cost more than zeros
+constexpr double kMostForGaps = 0.4, kLeastForMask = 0.15, kMostForMask = 0.85;   // share that is stored: below or above, others are smaller
 
 /// Places in a vector as steps from one to the next, each of 0 .. most. Where steps are skips, one of `most` stores
 /// nothing, and none of 0 follows it: no place is met twice. Where a step would be too long, a zero is stored.
@@ -85,18 +85,22 @@ std::vector<StoredForm> sparse_forms(const Graph& graph, const Constant& constan
   std::vector<StoredForm> forms;
   const int width = bits_of(constant.dtype);
   const Tensor bits = constant.storage.contiguous().reshape({-1}).view(width == 8 ? at::kByte : width == 16 ? at::kShort : width == 32 ? at::kInt : at::kLong);
+  const double share = static_cast<double>(bits.count_nonzero().item<int64_t>()) / static_cast<double>(bits.numel());
+  if (graph.opset() < kScatter || share == 0 || share > kMostForMask || bits.numel() > INT32_MAX) return forms;
   const Tensor places = at::nonzero(bits).reshape({-1});
-  const double share = static_cast<double>(places.numel()) / static_cast<double>(bits.numel());
-  if (graph.opset() < kScatter || places.numel() == 0 || share > kMostForMask || bits.numel() > INT32_MAX) return forms;
   const Tensor stored = after_zero(bits.index_select(0, places));
-  for (const int64_t codebook : codebook_sizes(stored, graph.opset())) forms.push_back(mask_form(constant, bits, stored, codebook));
+  if (share >= kLeastForMask) {
+    for (const int64_t codebook : codebook_sizes(stored, graph.opset())) forms.push_back(mask_form(constant, bits, stored, codebook));
+  }
   if (share > kMostForGaps) return forms;
   for (const int64_t most : {255, 15}) {
     for (const bool by_skips : {false, true}) {
       const Steps steps = steps_to(places, most, by_skips);
       if (by_skips && !steps.has_skips) continue;
       const Tensor numbers = stored_at(bits, steps, most);
-      for (const int64_t codebook : codebook_sizes(numbers, graph.opset())) forms.push_back(gap_form(constant, bits, steps, most, numbers, codebook));
+      for (const int64_t codebook : codebook_sizes(numbers, graph.opset())) {
+        forms.push_back(gap_form(constant, bits, steps, most, numbers, codebook));
+      }
     }
   }
   return forms;
