@@ -54,6 +54,7 @@ JobRequest request_of(const Json& json) {
   take(json, "require_gain", request.require_gain);
   take(json, "allow_growth", request.allow_growth);
   take(json, "must_shrink", request.must_shrink);
+  take(json, "keep_weights", request.keep_weights);
   take(json, "accept_inconclusive", request.accept_inconclusive);
   take(json, "verify", request.verify);
   take(json, "latency", request.latency);

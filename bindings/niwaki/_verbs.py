@@ -49,7 +49,7 @@ def _verb(verb, model, calibration, samples, evaluation, report_dir, options) ->
     shared, own = _split(options)
     steps, notes = core().expand_verb(verb, json.dumps(own), calibration is not None)
     del notes  # the report has them
-    return _run(verb, model, json.loads(steps), calibration, samples, evaluation, report_dir, {"must_shrink": verb == "quantize", **shared})
+    return _run(verb, model, json.loads(steps), calibration, samples, evaluation, report_dir, {"must_shrink": verb == "quantize", "keep_weights": verb == "prune" and own.get("refit") in ("off", False), **shared})
 
 
 def convert(model, *, report_dir=None, **options) -> Model:

@@ -135,8 +135,12 @@ bool pad(AxisMap& map, const Node& node) {
       result[i] = x[i].empty() || length < 0 ? map.frozen_axis(node.outputs[0], i) : Ids(static_cast<size_t>(length), 0);
       continue;
     }
-    result[i].insert(result[i].begin(), static_cast<size_t>(before), 0);
-    result[i].insert(result[i].end(), static_cast<size_t>(after), 0);
+    // inserted channels may go, as many as are cut: padding of positions stays
+    const bool is_free = !map.is_frozen(x[i]);
+    const auto inserted = [&](int64_t count) { return is_free ? map.fresh_axis(count) : Ids(static_cast<size_t>(count), 0); };
+    const Ids head = inserted(before), tail = inserted(after);
+    result[i].insert(result[i].begin(), head.begin(), head.end());
+    result[i].insert(result[i].end(), tail.begin(), tail.end());
   }
   return map.set_output(node, std::move(result));
 }

@@ -140,6 +140,10 @@ std::vector<Step> prune_steps(Json options) {
 
 }  // namespace
 
+bool keeps_weights(const std::string& verb, const Json& options) {
+  return verb == "prune" && options.contains("refit") && (options["refit"] == "off" || options["refit"] == false);
+}
+
 std::vector<OptionText> verb_options(const std::string& verb) {
   if (verb == "quantize") return options_text<QuantizeVerb>();
   if (verb == "prune") return options_text<PruneVerb>();

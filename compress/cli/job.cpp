@@ -50,7 +50,8 @@ std::vector<Pass> make_passes(const JobRequest& request) {
   if (request.clean) {
     for (const char* name : {"fold_constants", "simplify_shapes", "eliminate_identity", "merge_duplicates", "eliminate_dead_nodes", "fold_batch_norm",
                              "merge_matmul_add", "simplify_shuffles", "flatten_softmax", "remove_dead_channels", "fold_constants", "eliminate_dead_nodes"}) {
-      if (exists(name)) add(name);
+      static const std::set<std::string> kRewrites = {"fold_batch_norm", "merge_matmul_add", "remove_dead_channels"};
+      if (exists(name) && !(request.keep_weights && kRewrites.contains(name))) add(name);
     }
   }
   for (const Step& step : request.steps) add(step.name, step.options);

@@ -30,6 +30,7 @@ struct JobRequest {
   std::string model, output;
   std::vector<Step> steps;                   // passes of `niwaki passes`, in order; verbs are expanded before
   bool clean = true;                         // exact clean-up first
+  bool keep_weights = false;                 // without the clean-ups that write weights anew: kept ones stay bit for bit
   bool encode = true;                        // lossless encoding last
   bool short_names = false;                  // --names short
   DataRequest calibration{.samples = 512}, evaluation;
@@ -75,6 +76,9 @@ JobResult run_job(const JobRequest& request, const JobEvents& events = {});
 /// The passes that make up a verb's request, with its options, e.g. `quantize` with mode and bits, and whether there is calibration
 /// data. `notes` gets what was decided, e.g. that `auto` became `storage`. E2003, E2005, E2008 and E2013 on bad options.
 std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool has_calibration, Strings* notes = nullptr);
+
+/// True for a verb that leaves the weights it keeps bit for bit: prune with refit off.
+bool keeps_weights(const std::string& verb, const Json& options);
 
 /// Options of the verbs quantize and prune, for --help, recipes and Python; empty for others.
 std::vector<OptionText> verb_options(const std::string& verb);

@@ -128,7 +128,9 @@ int verb_command(const CommandLine& line, Terminal& terminal) {
   JobRequest request = job_request(line);
   request.must_shrink = line.verb == "quantize";
   Strings notes;
-  request.steps = expand_verb(line.verb, given_options(line), !request.calibration.path.empty(), &notes);
+  const Json options = given_options(line);
+  request.steps = expand_verb(line.verb, options, !request.calibration.path.empty(), &notes);
+  request.keep_weights = keeps_weights(line.verb, options);
   for (const std::string& note : notes) terminal.tell(note + "\n");
   return show_job(request, line, terminal);
 }

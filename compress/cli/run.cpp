@@ -110,6 +110,7 @@ class RecipeReader {
       all = patterns;
     }
     if (step.name == "quantize" && !options.contains("target")) options["target"] = request.target;
+    request.keep_weights |= keeps_weights(step.name, options);
     for (const Step& pass : expand_verb(step.name, options, !request.calibration.path.empty())) request.steps.push_back(pass);
   }
 

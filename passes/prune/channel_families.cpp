@@ -38,6 +38,8 @@ class Finder {
   void find_products();
   std::vector<std::string> signatures() const;
   void find_makers();
+  bool balance(ChannelFamily& family) const;
+  void find_vanishing();
   bool can_go(ClassId id) const { return id != ClassId::frozen && !frozen_.contains(id); }
 
   const Graph& graph_;
@@ -139,6 +141,54 @@ std::vector<std::string> Finder::signatures() const {
   return texts;
 }
 
+/// Splits a family into the blocks that must lose equally many; false where no split does that.
+bool Finder::balance(ChannelFamily& family) const {
+  std::map<ClassId, std::vector<std::pair<size_t, size_t>>> places;      // (constraint, block), once per occurrence
+  for (size_t c = 0; c < classes_.constraints().size(); ++c) {
+    const auto& blocks = classes_.constraints()[c].blocks;
+    for (size_t b = 0; b < blocks.size(); ++b) {
+      for (const ClassId id : blocks[b]) places[id].emplace_back(c, b);
+    }
+  }
+  std::map<std::vector<std::pair<size_t, size_t>>, std::vector<ClassId>> groups;
+  for (const ClassId id : family.blocks.front()) groups[places.contains(id) ? places[id] : std::vector<std::pair<size_t, size_t>>{}].push_back(id);
+  std::map<size_t, std::map<size_t, int>> losses;                        // constraint -> block -> indices that go with one unit
+  family.blocks.clear();
+  for (const auto& [where, ids] : groups) {
+    if (ids.size() != groups.begin()->second.size()) return false;
+    for (const auto& [constraint, block] : where) ++losses[constraint][block];
+    family.blocks.push_back(ids);
+  }
+  return std::all_of(losses.begin(), losses.end(), [&](const auto& one) {
+    const auto& [constraint, blocks] = one;
+    if (blocks.size() != classes_.constraints()[constraint].blocks.size()) return false;
+    return std::all_of(blocks.begin(), blocks.end(), [&](const auto& block) { return block.second == blocks.begin()->second; });
+  });
+}
+
+/// A family may go entirely where every axis keeps a frozen index, or one of a family that cannot go.
+void Finder::find_vanishing() {
+  std::map<ClassId, size_t> family_of;
+  for (size_t i = 0; i < found_.families.size(); ++i) {
+    found_.families[i].may_vanish = true;
+    for (const auto& block : found_.families[i].blocks) {
+      for (const ClassId id : block) family_of[id] = i;
+    }
+  }
+  for (bool is_changed = true; is_changed;) {
+    is_changed = false;
+    for (uint32_t i = 1; i < classes_.num_values(); ++i) {
+      for (size_t axis = 0; axis < classes_.num_axes(static_cast<ValueId>(i)); ++axis) {
+        const Ids ids = classes_.axis(static_cast<ValueId>(i), axis);
+        const auto goes = [&](ClassId id) { return family_of.contains(id) && found_.families[family_of[id]].may_vanish; };
+        if (ids.empty() || !std::all_of(ids.begin(), ids.end(), goes)) continue;
+        found_.families[family_of[ids.front()]].may_vanish = false;
+        is_changed = true;
+      }
+    }
+  }
+}
+
 ChannelFamilies Finder::find() {
   freeze_kept();
   find_readers();
@@ -160,6 +210,8 @@ ChannelFamilies Finder::find() {
     std::sort(family.readers.begin(), family.readers.end());
     family.readers.erase(std::unique(family.readers.begin(), family.readers.end()), family.readers.end());
   }
+  std::erase_if(found_.families, [&](ChannelFamily& family) { return !balance(family); });
+  find_vanishing();
   return std::move(found_);
 }
 

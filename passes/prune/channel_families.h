@@ -26,6 +26,7 @@ struct ChannelFamily {
   std::vector<size_t> readers;
   std::vector<LinearView> makers;            // whose output channels they are
   bool has_other_readers = false;            // e.g. a product of two activations, or a map without statistics
+  bool may_vanish = false;                   // other channels stay on every axis that it shows on
 
   size_t width() const { return blocks.front().size(); }
 };

@@ -31,7 +31,7 @@ class Search {
       grids_.emplace_back();
       for (int64_t k = 0; k < static_cast<int64_t>(variable.losses.size()); ++k) {
         const int64_t left = variable.width - k;
-        if (k == 0 || (left > 0 && left % variable.round_to == 0)) grids_.back().push_back(k);
+        if (k == 0 || left % variable.round_to == 0) grids_.back().push_back(k);
       }
     }
     cost_ = cost_of(terms, removed_);

@@ -20,7 +20,7 @@ struct CostTerm {
 /// A width that may shrink: losses[k] is what it costs to lose k units.
 struct WidthVariable {
   int64_t width;
-  std::vector<double> losses;                // [k], non-decreasing, as far as units may go
+  std::vector<double> losses;                // [k], non-decreasing, as far as units may go; [width + 1] where all may
   int64_t round_to = 1;                      // widths that were cut are multiples of it
 };
 

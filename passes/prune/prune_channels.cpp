@@ -17,7 +17,7 @@ namespace niwaki {
 namespace {
 
 constexpr double kDamp = 1e-3;               // of the mean moment, in the loss curves
-constexpr int64_t kSensitivitySamples = 128;
+constexpr int64_t kSensitivitySamples = 512;
 constexpr int64_t kDefaultRound = 8;
 
 class Pruner {
@@ -139,7 +139,8 @@ void Pruner::order(size_t index) {
   const ChannelFamily& family = found_.families[index];
   const bool has_curve = statistics_ && !family.readers.empty();
   const bool is_greedy = has_curve && (options_.importance == ChannelImportance::automatic || options_.importance == ChannelImportance::obs);
-  losses_[index].assign(family.width(), 0);
+  const size_t most = family.may_vanish ? family.width() : family.width() - 1;
+  losses_[index].assign(most + 1, 0);
   for (const auto& block : family.blocks) {
     const bool wants_taylor = statistics_ && (family.has_other_readers || options_.importance == ChannelImportance::taylor || family.readers.empty());
     const std::vector<double> scores = wants_taylor ? taylor(family, block) : options_.importance == ChannelImportance::obs ? std::vector<double>{} : magnitude(block);
@@ -159,16 +160,16 @@ void Pruner::order(size_t index) {
         }
         if (is_read) problems.push_back(problem(reader));
       }
-      found = order_by_obs(std::move(problems), units, block.size() - 1, kDamp, given);
+      found = order_by_obs(std::move(problems), units, most, kDamp, given);
     } else {
       found.order = given;
-      found.losses.assign(block.size(), 0);
+      found.losses.assign(most + 1, 0);
     }
     double sum = 0;
-    for (size_t k = 0; k < block.size(); ++k) {
+    for (size_t k = 0; k <= most; ++k) {
       losses_[index][k] += found.losses[k] + sum;
       // what no curve sees of a channel: products of activations, or all of it
-      if (k + 1 < block.size() && (!has_curve || family.has_other_readers)) sum += scores[found.order[k]];
+      if (k < most && (!has_curve || family.has_other_readers)) sum += scores[found.order[k]];
     }
     orders_[index].push_back(std::move(found.order));
   }

@@ -29,6 +29,7 @@ class Slicer {
   void rewrite(NodeId id);
   void conv(NodeId id);
   void recurrent(NodeId id);
+  void pad(NodeId id);
   void split(NodeId id);
   void slice(NodeId id);
   void gather(NodeId id);
@@ -125,6 +126,22 @@ void Slicer::split(NodeId id) {
   Ints sizes;
   for (const ValueId output : node.outputs) sizes.push_back(kept(output, place));
   set_ints(id, 1, "split", sizes);
+}
+
+void Slicer::pad(NodeId id) {
+  auto pads = ints_of(graph_.node(id), 1, "pads");
+  const ValueId output = graph_.node(id).outputs[0];
+  const size_t rank = classes_.num_axes(output);
+  if (!pads || pads->size() != 2 * rank) return;
+  bool is_changed = false;
+  for (size_t axis = 0; axis < rank; ++axis) {
+    if (!is_cut(output, axis)) continue;
+    const auto before = static_cast<size_t>((*pads)[axis]), end = classes_.axis(output, axis).size() - static_cast<size_t>((*pads)[axis + rank]);
+    (*pads)[axis + rank] = kept(output, axis) - kept(output, axis, end);
+    (*pads)[axis] = kept(output, axis, before);
+    is_changed = true;
+  }
+  if (is_changed) set_ints(id, 1, "pads", *pads);
 }
 
 /// What is left of a stride need not be one.
@@ -248,7 +265,7 @@ void Slicer::rewrite(NodeId id) {
   static const std::map<std::string, Rewrite> rewrites = {
       {"ConstantOfShape", &Slicer::computed_target}, {"Conv", &Slicer::conv}, {"ConvTranspose", &Slicer::conv},
       {"Expand", &Slicer::computed_target}, {"GRU", &Slicer::recurrent}, {"Gather", &Slicer::gather}, {"LSTM", &Slicer::recurrent},
-      {"RNN", &Slicer::recurrent}, {"Reshape", &Slicer::reshape}, {"Slice", &Slicer::slice}, {"Split", &Slicer::split}};
+      {"Pad", &Slicer::pad}, {"RNN", &Slicer::recurrent}, {"Reshape", &Slicer::reshape}, {"Slice", &Slicer::slice}, {"Split", &Slicer::split}};
   const Node& node = graph_.node(id);
   const auto found = rewrites.find(node.op);
   if (found != rewrites.end() && is_default_domain(node.domain) && (classes_.knows(node.inputs[0]) || classes_.knows(node.outputs[0]))) (this->*found->second)(id);
