@@ -12,6 +12,11 @@ enum class AnyGranularity { automatic, per_tensor, per_channel, per_block };
 constexpr auto names(AnyGranularity) { return std::array{"auto", "per_tensor", "per_channel", "per_block"}; }
 enum class Rounding { nearest };
 constexpr auto names(Rounding) { return std::array{"nearest"}; }
+enum class Equalize { automatic, on, off };
+constexpr auto names(Equalize) { return std::array{"auto", "on", "off"}; }
+
+// From here on equal channels were better than uneven ones; below, the scales of activations lost more than weights gained.
+constexpr double kUnevenPerTensor = 3, kUnevenPerChannel = 10;
 
 struct QuantizeVerb {
   int bits = 8;
@@ -22,6 +27,7 @@ struct QuantizeVerb {
   RangeEstimator range_estimator = RangeEstimator::mse;
   double percentile = 99.99;
   Rounding rounding = Rounding::nearest;
+  Equalize equalize = Equalize::automatic;
   Target target = Target::onnxruntime_cpu;
   void validate() const {}
   static constexpr auto fields() {
@@ -35,6 +41,7 @@ struct QuantizeVerb {
         field("range_estimator", &O::range_estimator, "how the range of an activation is chosen"),
         field("percentile", &O::percentile, "share of numbers inside the range, of percentile").between(50, 100),
         field("rounding", &O::rounding, "how a weight becomes an integer"),
+        field("equalize", &O::equalize, "scales between layers for mode static: auto is on where channels are far apart"),
         field("target", &O::target, "runtime that the model is for")};
   }
 };
@@ -46,6 +53,12 @@ Step stored(const QuantizeVerb& verb) {
   const bool is_default = verb.granularity == AnyGranularity::automatic;
   options["granularity"] = is_default ? (verb.bits < 8 ? "per_block" : "per_channel") : names(AnyGranularity{})[static_cast<size_t>(verb.granularity)];
   return {"store_weights", options};
+}
+
+/// Rows with scales of their own need equal ranges less.
+Step equalizing_step(const QuantizeVerb& verb) {
+  if (verb.equalize == Equalize::on) return {"equalize_channels", Json::object()};
+  return {"equalize_channels", {{"least_spread", verb.granularity == AnyGranularity::per_tensor ? kUnevenPerTensor : kUnevenPerChannel}}};
 }
 
 Step static_step(const QuantizeVerb& verb, bool everywhere) {
@@ -164,7 +177,8 @@ std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool
   switch (mode) {
     case Mode::static_:
       if (!has_calibration) throw UsageError("E2014", "--mode static needs calibration data", {.help = "give --calib DATA, or use --mode storage"});
-      return {static_step(wanted, is_asked), stored(wanted)};
+      if (wanted.equalize == Equalize::off) return {static_step(wanted, is_asked), stored(wanted)};
+      return {equalizing_step(wanted), static_step(wanted, is_asked), stored(wanted)};
     case Mode::dynamic: return {{"quantize_dynamic", {{"target", target_name(wanted)}}}, stored(wanted)};
     case Mode::weight_only: return weight_only(wanted, options);
     default: return {stored(wanted)};

@@ -59,6 +59,7 @@ const std::vector<FlagSpec>& flag_specs() {
       {"range-estimator", 0, choice, "min_max|percentile|mse|entropy", "mse", kQuantize, false, "how the range of an activation is chosen"},
       {"percentile", 0, number, "P", "99.99", kQuantize, false, "share of numbers inside the range, of percentile"},
       {"rounding", 0, choice, "nearest|gptq|adaround|hqq", "nearest", kQuantize, false, "how weights are rounded"},
+      {"equalize", 0, choice, "auto|on|off", "auto", kQuantize, false, "scales between layers; auto: where channels are far apart"},
       {"mixed", 0, choice, "auto|off", "auto", kQuantize, false, "keep in float what does not pay"},
       {"pattern", 0, text, "channels|unstructured|N:M", "channels", kPrune, false, "what goes: whole channels, single weights, all but N of every M"},
       {"sparsity", 0, number, "F", "", kPrune, false, "share of the weights that goes"},
