@@ -10,6 +10,7 @@
 #include "passes/cleanup/simplify_shapes.h"
 #include "passes/cleanup/simplify_shuffles.h"
 #include "passes/prune/prune_channels.h"
+#include "passes/prune/prune_weights.h"
 #include "passes/prune/remove_dead_channels.h"
 #include "passes/quantize/equalize_channels.h"
 #include "passes/quantize/quantize_dynamic.h"
@@ -36,6 +37,7 @@ PassTable sorted_passes() {
   table.add("merge_duplicates", "make equal constants and equal nodes one", merge_duplicates);
   table.add("merge_matmul_add", "merge MatMul and the Add of a bias into Gemm", merge_matmul_add);
   table.add("prune_channels", "remove whole channels and repair what is left", prune_channels);
+  table.add("prune_weights", "set weights to zero and let the others make up for it", prune_weights);
   table.add("quantize_dynamic", "multiply in integers, with activation scales of each run", quantize_dynamic);
   table.add("quantize_static", "give nodes integer kernels where they pay", quantize_static);
   table.add("quantize_weights", "run products and tables on weights in 4 or 8 bits", quantize_weights);

@@ -2,7 +2,12 @@
 
 #include "compress/tensor.h"
 
+#include <array>
+
 namespace niwaki {
+
+enum class Importance { automatic, magnitude, wanda, sparse_gpt };
+constexpr auto names(Importance) { return std::array{"auto", "magnitude", "wanda", "sparse_gpt"}; }
 
 /// |w|; double, in the shape of the weights.
 Tensor magnitude_scores(const Tensor& weights);

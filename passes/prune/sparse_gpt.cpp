@@ -79,22 +79,24 @@ ColumnGroups in_place(const ColumnGroups& groups) {
 }
 
 /// What goes of the columns that the data never excites, as a mask over all columns (live ones all true).
-Tensor dead_mask(const Tensor& weights, const Tensor& live, int64_t num_zeros, const SparseGptOptions& options) {
-  Tensor scores = weights.abs();
+Tensor dead_mask(const Tensor& weights, const Tensor& zeros, const Tensor& live, int64_t num_zeros, const SparseGptOptions& options) {
+  Tensor scores = at::where(zeros, -1.0, weights.abs());
   scores.index_fill_(1, live, std::numeric_limits<double>::infinity());
   const int64_t num_dead = weights.size(0) * (weights.size(1) - live.numel());
   Tensor mask = options.groups ? pattern_mask(scores, in_place(*options.groups), options.num_kept)
                                : lowest_mask(scores, std::min(num_zeros, num_dead));
   mask.index_fill_(1, live, true);
-  return mask & ((weights != 0) | scores.isinf());
+  return mask & (~zeros | scores.isinf());
 }
 
 /// sparse_gpt for columns in the order of the loop.
 SparseWeights prune_in_order(const Tensor& before, const Tensor& gram, int64_t num_zeros, const SparseGptOptions& options) {
   const DampedGram damped = factor_damped(gram, options.damp);
-  SparseWeights result{before, dead_mask(before, damped.live, num_zeros, options), 0, damped.record};
+  const Tensor all_zeros = options.zeros.defined() ? options.zeros : before == 0;
+  SparseWeights result{before, dead_mask(before, all_zeros, damped.live, num_zeros, options), 0, damped.record};
   if (damped.record.num_live > 0) {
-    const Tensor upper = inverse_upper(damped.upper), now = before.index_select(1, damped.live), zeros = now == 0;
+    const Tensor upper = inverse_upper(damped.upper), now = before.index_select(1, damped.live);
+    const Tensor zeros = all_zeros.index_select(1, damped.live);
     Schedule schedule;
     if (options.groups) {
       schedule = group_schedule(damped.live, before.size(1), options.groups->starts, options.num_kept);
@@ -119,11 +121,23 @@ SparseWeights sparse_gpt(const Tensor& weights, const Tensor& gram, int64_t num_
   const Tensor before = weights.to(at::kDouble).contiguous();
   if (options.groups == nullptr) return prune_in_order(before, gram, num_zeros, options);
   const Tensor order = at::tensor(options.groups->order, at::kLong), back = order.argsort();
+  SparseGptOptions ordered = options;
+  if (options.zeros.defined()) ordered.zeros = options.zeros.index_select(1, order);
   SparseWeights result = prune_in_order(before.index_select(1, order).contiguous(), gram.index_select(0, order).index_select(1, order),
-                                        num_zeros, options);
+                                        num_zeros, ordered);
   result.weights = result.weights.index_select(1, back);
   result.mask = result.mask.index_select(1, back);
   return result;
+}
+
+Tensor obs_scores(const Tensor& weights, const Tensor& gram, double damp) {
+  const Tensor w = weights.to(at::kDouble);
+  const DampedGram damped = factor_damped(gram, damp);
+  Tensor scores = -1 / w.abs().clamp_min(1e-300);
+  if (damped.record.num_live == 0) return scores;
+  const Tensor inverse = inverse_upper(damped.upper).square().sum(0);         // diagonal of U^T U
+  scores.index_copy_(1, damped.live, w.index_select(1, damped.live).square() / inverse);
+  return scores;
 }
 
 }  // namespace niwaki
