@@ -1,6 +1,7 @@
 #include "passes/prune/layer_sums.h"
 
 #include "compress/columns.h"
+#include "compress/error.h"
 #include "compress/parallel.h"
 
 #include <algorithm>
@@ -94,6 +95,11 @@ std::map<NodeId, LayerSums> collect_layer_sums(const Graph& original, const Grap
         parts[static_cast<size_t>(task)].clear();
         progress.advance(0);
       });
+  for (const LinearView& view : views) {
+    const auto found = all.find(view.node);
+    if (found == all.end() || (at::isfinite(found->second.products).all().item<bool>() && at::isfinite(found->second.targets).all().item<bool>())) continue;
+    throw ModelError("E1710", cat("what node '", printable(edited.label(view.node)), "' reads or makes became NaN or infinite"));
+  }
   return all;
 }
 

@@ -19,6 +19,8 @@ constexpr size_t kStages = 12;               // runs over the data, each up to i
 constexpr std::array kLevels = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95};   // of the loss curves
 constexpr int64_t kCurveSamples = 128, kTrialSamples = 32;   // how the zeros are shared out needs less data than the fit
 
+constexpr double kMostBytes = 2e9;           // of the second moments that are held together
+
 struct Pattern {
   int64_t kept = 0, of = 0;                  // 0: unstructured
 };
@@ -72,6 +74,12 @@ struct Work {
   ColumnGroups groups;                       // of N:M
   int64_t num_zeros = 0;
 };
+
+/// Of the sums over the data that one layer needs.
+double sum_bytes(const Work& work) {
+  const double columns = static_cast<double>(work.layer.inputs * work.layer.taps), rows = static_cast<double>(work.layer.rows);
+  return 8.0 * static_cast<double>(work.layer.groups) * columns * (columns + rows);
+}
 
 class Pruner {
  public:
@@ -201,6 +209,12 @@ std::vector<int64_t> Pruner::best_counts(int64_t total) {
     all.push_back(&work);
     candidates[0].push_back(work.num_zeros);
   }
+  double bytes = 0;
+  for (const Work& work : works_) bytes += sum_bytes(work);
+  if (bytes > kMostBytes) {
+    context_.report.notes.push_back("N3006: the layers are too large to be compared with each other: all get the same share of zeros");
+    return candidates[0];
+  }
   first_sums_ = sums_of(all, context_.calibration->head(kCurveSamples));
   const auto known = curves();
   for (const double power : {0.0, 0.5, 1.0}) {
@@ -249,7 +263,10 @@ std::vector<std::vector<Work*>> Pruner::stages() {
     if (!is_same) parts.emplace_back();
     parts.back().push_back(&work);
   }
-  const size_t count = std::min(parts.size(), method_.has_sums ? kStages : 1);
+  double bytes = 0;
+  for (const Work& work : works_) bytes += sum_bytes(work);
+  const size_t wanted = method_.has_sums ? std::max(kStages, static_cast<size_t>(2 * bytes / kMostBytes)) : 1;
+  const size_t count = std::min(parts.size(), wanted);
   std::vector<std::vector<Work*>> joined(count);
   for (size_t i = 0; i < parts.size(); ++i) {
     auto& stage = joined[i * count / parts.size()];

@@ -1,6 +1,7 @@
 #include "passes/prune/layer_sums.h"
 
 #include "compress/columns.h"
+#include "compress/error.h"
 #include "formats/samples.h"
 #include "tests/graph_builder.h"
 
@@ -53,6 +54,16 @@ TEST(LayerSums, ConvolutionsMeetTheirOwnOutputs) {
   const Tensor rows = weight_rows(views[0], values(*graph.constant(views[0].weight))).to(at::kDouble).reshape({2, 3, 18});
   EXPECT_TRUE(at::allclose(sums.targets, at::bmm(rows, sums.products), 1e-3, 1e-2));   // y = W x at the same positions
   EXPECT_TRUE(at::allclose(sums.target_sums, at::bmm(rows, sums.sums.unsqueeze(2)).squeeze(2), 1e-3, 1e-2));
+}
+
+TEST(LayerSums, StopAtNumbersThatAreNotFinite) {
+  GraphBuilder b;
+  const ValueId x = b.node("Log", {b.input("x", {std::string("n"), int64_t{6}})});
+  b.output(b.node("MatMul", {x, b.random_constant("a", {6, 2})}, {}, "a"), "y");
+  const Graph graph = b.graph();
+  const Dataset data(graph, samples_of({{"x", at::zeros({9, 6})}}), {.batch = 4}, "data");
+  Progress progress;
+  EXPECT_THROW(collect_layer_sums(graph, graph, linear_views(graph), data, 0, progress), ModelError);
 }
 
 TEST(LayerSums, NodesThatReadOneValueShareTheProducts) {
