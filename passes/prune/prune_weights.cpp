@@ -61,7 +61,7 @@ Method method_of(const Graph& graph, const PruneWeightsOptions& options, PassCon
   method.has_sums = method.refit || (can_run && method.importance != Importance::magnitude);
   method.makes_up = method.refit || method.importance == Importance::sparse_gpt;
   if (!can_run && options.refit.value_or(true)) {
-    context.report.notes.push_back(cat("N3005: ", reason, ": the smallest weights of each layer go, and the others stay as they are"));
+    context.report.notes.push_back(cat("N3010: ", reason, ": the smallest weights of each layer go, and the others stay as they are"));
   }
   return method;
 }
@@ -212,7 +212,7 @@ std::vector<int64_t> Pruner::best_counts(int64_t total) {
   double bytes = 0;
   for (const Work& work : works_) bytes += sum_bytes(work);
   if (bytes > kMostBytes) {
-    context_.report.notes.push_back("N3006: the layers are too large to be compared with each other: all get the same share of zeros");
+    context_.report.notes.push_back("N3011: the layers are too large to be compared with each other: all get the same share of zeros");
     return candidates[0];
   }
   first_sums_ = sums_of(all, context_.calibration->head(kCurveSamples));

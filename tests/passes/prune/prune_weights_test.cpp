@@ -91,7 +91,7 @@ TEST(PruneWeights, EachMethodIsBetterThanTheOneBefore) {
 TEST(PruneWeights, WorksWithoutCalibration) {
   const Applied applied = apply_pass("prune_weights", net(), {{"sparsity", 0.5}});
   ASSERT_EQ(applied.report.notes.size(), 1u);
-  EXPECT_EQ(applied.report.notes[0], "N3005: there is no calibration data: the smallest weights of each layer go, and the others stay as they are");
+  EXPECT_EQ(applied.report.notes[0], "N3010: there is no calibration data: the smallest weights of each layer go, and the others stay as they are");
   const Tensor before = values(*applied.before.constant(*applied.before.find_value("c1.w"))), after = values(*applied.after.constant(*applied.after.find_value("c1.w")));
   EXPECT_EQ((after == 0).sum().item<int64_t>(), 576);
   EXPECT_TRUE(at::equal(at::where(after == 0, before, after), before));
