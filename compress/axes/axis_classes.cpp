@@ -36,7 +36,7 @@ void freeze_node(AxisMap& map, const Node& node, const std::string& reason) {
 AxisRule find_rule(const Node& node) {
   if (!is_default_domain(node.domain) || !node.bodies.empty()) return nullptr;
   for (const AxisRules* rules : {&elementwise_axis_rules(), &linear_axis_rules(), &normalization_axis_rules(), &reduction_axis_rules(),
-                                 &reshape_axis_rules(), &shape_axis_rules()}) {
+                                 &repeat_axis_rules(), &reshape_axis_rules(), &shape_axis_rules()}) {
     const auto found = rules->find(node.op);
     if (found != rules->end()) return found->second;
   }

@@ -27,9 +27,10 @@ struct AxisClassesOptions {
   bool whole_heads = false;                  // attention loses heads; else each head loses the same features
 };
 
-/// The dependency map of a graph after preparation (shapes inferred, constants folded): every index of every axis belongs to a class; a class goes as a whole, whatever the route of
-/// its channel through the graph. Indices of class `frozen` cannot go. Axis 1 of the weight of a grouped Conv or
-/// ConvTranspose is in no class: every group loses the channels that it reads (writes).
+/// The dependency map of a graph after preparation (shapes inferred, constants folded): every index of every axis
+/// belongs to a class; a class goes as a whole, whatever the route of its channel through the graph. Indices of class
+/// `frozen` cannot go. Axis 1 of the weight of a grouped Conv or ConvTranspose is in no class: every group loses the
+/// channels that it reads (writes).
 class AxisClasses {
  public:
   explicit AxisClasses(const Graph& graph, AxisClassesOptions options = {});

@@ -65,6 +65,18 @@ Ids AxisMap::unknown_axis(uint32_t symbol) {
   return axis;
 }
 
+Ids AxisMap::bounded_axis(uint32_t symbol) {
+  Ids axis = unknown_axis();
+  bounds_[axis.symbol] = symbol;
+  return axis;
+}
+
+uint32_t AxisMap::joined_symbol(uint32_t a, uint32_t b) const {
+  const auto whole = [&](uint32_t symbol) { return bounds_.contains(symbol) ? bounds_.at(symbol) : symbol; };
+  if (a == b || whole(b) == a) return a;
+  return whole(a) == b ? b : 0;              // else one of them may be 1
+}
+
 uint32_t AxisMap::root(uint32_t id) {
   while (parents_[id] != id) {
     parents_[id] = parents_[parents_[id]];

@@ -42,6 +42,10 @@ class AxisMap {
   uint32_t fresh();
   Ids fresh_axis(int64_t size);
   Ids unknown_axis(uint32_t symbol = 0);     // 0: a new one
+  /// An axis of length min(symbol, n) for some n > 1: beside an axis of length `symbol` it fits only where it is equal.
+  Ids bounded_axis(uint32_t symbol);
+  /// The longer of two unknown lengths that face each other; 0 if unknown.
+  uint32_t joined_symbol(uint32_t a, uint32_t b) const;
   uint32_t find(uint32_t id);                // 0 if frozen
   void unite(uint32_t a, uint32_t b);
   /// Index by index; axes of different or unknown length freeze each other.
@@ -81,6 +85,7 @@ class AxisMap {
   std::vector<std::string> reason_texts_{"", "an input of the model, or an axis that no channel can leave"};
   std::map<std::pair<std::optional<NodeId>, const char*>, uint32_t> reason_of_;
   std::map<std::string, uint32_t> symbols_;
+  std::map<uint32_t, uint32_t> bounds_;      // symbol of a bounded axis -> what it is a part of
   uint32_t num_symbols_ = 0;
   std::map<ValueId, Lengths> lengths_;
 };

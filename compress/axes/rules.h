@@ -12,6 +12,7 @@ const AxisRules& elementwise_axis_rules();
 const AxisRules& linear_axis_rules();
 const AxisRules& normalization_axis_rules();
 const AxisRules& reduction_axis_rules();
+const AxisRules& repeat_axis_rules();
 const AxisRules& reshape_axis_rules();
 const AxisRules& shape_axis_rules();
 
@@ -26,6 +27,8 @@ inline size_t front(int64_t axis, size_t rank) { return static_cast<size_t>(axis
 AxisIds broadcast(AxisMap& map, const AxisIds& a, const AxisIds& b);
 /// Freezes the inputs from `first` on: shapes, axes, pads.
 void freeze_parameters(AxisMap& map, const Node& node, size_t first);
+/// Lets slice_classes write the known lengths of the target shape anew; lengths that stay computed freeze what they read.
+void take_target(AxisMap& map, const Node& node, size_t index);
 /// Integers of an attribute, or of a constant input.
 std::optional<std::vector<int64_t>> ints_of(const AxisMap& map, const Node& node, size_t index, const std::string& attribute);
 

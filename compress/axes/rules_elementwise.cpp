@@ -13,7 +13,7 @@ Ids joined(AxisMap& map, const Ids& a, const Ids& b) {
     map.freeze(is_one(a) ? a : b, "repeats it along another axis");
     return is_one(a) ? b : a;
   }
-  if (a.empty() && b.empty()) return a.symbol == b.symbol ? a : Ids{};   // one of them may be 1
+  if (a.empty() && b.empty()) return map.unknown_axis(map.joined_symbol(a.symbol, b.symbol));
   map.unite(a, b);
   return a.empty() ? b : a;
 }

@@ -67,6 +67,19 @@ Ids taken(const Ids& axis, int64_t start, int64_t end, int64_t step) {
   return result;
 }
 
+/// What bounds that cannot be rewritten leave of a frozen axis.
+Ids sliced_length(AxisMap& map, const Node& node, const Ids& axis, size_t i, size_t place) {
+  const auto starts = ints_of(map, node, 1, "starts"), ends = ints_of(map, node, 2, "ends");
+  const auto steps = constant_ints(map.graph(), input_or_absent(node, 4));
+  const int64_t step = steps ? (*steps)[i] : 1;
+  if (axis.empty()) return map.frozen_axis(node.outputs[0], place);
+  if (starts && ends) return Ids(taken(axis, (*starts)[i], (*ends)[i], step).size(), 0);
+  const auto lengths = map.lengths(input_or_absent(node, 2));
+  if (!starts || (*starts)[i] != 0 || step != 1 || axis.size() < 2 || !lengths || i >= lengths->elements.size()) return map.frozen_axis(node.outputs[0], place);
+  const Length& end = lengths->elements[i];  // a table cut to the length of the input
+  return end.number || end.symbol == 0 ? map.frozen_axis(node.outputs[0], place) : map.bounded_axis(end.symbol);
+}
+
 /// Bounds that are computed freeze their axis; a stride is rewritten as Gather, so it stands alone.
 bool slice(AxisMap& map, const Node& node) {
   const AxisIds* x_axes = map.input(node, 0);
@@ -86,7 +99,7 @@ bool slice(AxisMap& map, const Node& node) {
     if (axis >= x.size() || step == 0) return false;
     if (!is_known || x[axis].empty() || (step != 1 && count != 1)) {
       map.freeze(x[axis], "slices it with bounds that cannot be rewritten");
-      x[axis] = is_known && !x[axis].empty() ? Ids(taken(x[axis], (*starts)[i], (*ends)[i], step).size(), 0) : map.frozen_axis(node.outputs[0], axis);
+      x[axis] = sliced_length(map, node, x[axis], i, axis);
       continue;
     }
     x[axis] = taken(x[axis], (*starts)[i], (*ends)[i], step);
