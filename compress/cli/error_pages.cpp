@@ -106,6 +106,8 @@ const std::vector<ErrorPage>& error_pages() {
       {"N3006", "a finer grid was taken", "Widths are multiples of 8 where they can be: runtimes like that. Here the target needs finer steps.", "give --round-to 8 to insist, or ask for less"},
       {"N3007", "an axis stays", "A rule that proves which channels must go together is missing, or says that they cannot go.", "nothing to do"},
       {"N3008", "exact clean-up was enough", "Dead, constant and equal channels were removed without changing the outputs, and the target was reached.", "ask for less to remove more"},
+      {"N3010", "magnitude was used", "Without calibration data nothing is known of the inputs that weights meet, so the smallest weights went, and nothing was repaired.", "give --calib DATA"},
+      {"N3011", "layers share alike", "The layers are too large to compare how they bear zeros, so each got the same share.", "nothing to do"},
       {"W1106", "nodes were not in order", "The file lists a node before those it reads. They were sorted; the result is the same.", "nothing to do"},
       {"W1113", "an operator is unknown", "It is carried through unchanged, and nothing that must run it is possible.", "methods without calibration work: --mode weight_only, --mode storage"},
       {"W1114", "a domain is used that is not imported", "It was added as version 1 and listed among the changes.", "export again with a current exporter"},

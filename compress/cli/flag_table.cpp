@@ -22,7 +22,7 @@ constexpr const char* kPattern = "PATTERN";
 
 const std::vector<VerbSpec>& verb_specs() {
   static const std::vector<VerbSpec> specs = {
-      {"inspect", kInspect, 1, 1, "MODEL [--ops] [--weights] [--bytes]", "inputs, outputs, opset, MACs, bytes by part, risks; runs no model code"},
+      {"inspect", kInspect, 1, 1, "MODEL [--ops] [--weights] [--bytes] [--prunable]", "inputs, outputs, opset, MACs, bytes by part, risks; runs no model code"},
       {"check", kCheck, 1, 1000, "MODEL...", "say whether models are well-formed; changes nothing"},
       {"convert", kConvert, 1, 1, "IN -o OUT.onnx", "exact clean-up and lossless encoding, or a plain copy"},
       {"quantize", kQuantize, 1, 1, "MODEL -o OUT [--calib DATA]", "fewer bits for weights and activations"},
@@ -47,6 +47,7 @@ const std::vector<FlagSpec>& flag_specs() {
       {"ops", 0, none, "", "", kInspect, false, "list every node with its operator and shapes"},
       {"weights", 0, none, "", "", kInspect, false, "list every weight with its type, shape and range"},
       {"bytes", 0, none, "", "", kInspect, false, "list the bytes of every constant, largest first"},
+      {"prunable", 0, none, "", "", kInspect, false, "list the channels that prune could remove, and what is frozen and why"},
       {"cleanup", 0, choice, "exact|none", "exact", kConvert, false, "exact clean-up first, or nothing is changed"},
       {"external-data", 0, choice, "auto|always|never", "auto", kWriters, false, "weights in a file of their own"},
       {"opset", 0, integer, "N", "keep", kWriters, false, "raise the opset of ai.onnx to N"},

@@ -1,5 +1,6 @@
 #include "compress/cli/command.h"
 #include "compress/cli/graph_facts.h"
+#include "compress/cli/prunable.h"
 #include "compress/cli/terminal.h"
 #include "compress/executor.h"
 #include "compress/footprint.h"
@@ -11,10 +12,6 @@ namespace niwaki {
 namespace {
 
 constexpr size_t kMostRows = 2000, kMostRisks = 50;
-
-std::string padded(const std::string& text, size_t size) {
-  return text.size() < size ? text + std::string(size - text.size(), ' ') : text;
-}
 
 bool is_plain_float(const Constant& constant) {
   return constant.storage.defined() && (constant.dtype == DType::float32 || constant.dtype == DType::float64 || constant.dtype == DType::float16 || constant.dtype == DType::bfloat16);
@@ -92,6 +89,7 @@ Json facts(const Model& model, const CommandLine& line) {
                {"ir_version", graph.header().ir_version}, {"opset", graph.opset()}, {"opsets", opsets}, {"producer", printable(graph.header().producer_name)},
                {"inputs", inputs}, {"outputs", outputs}, {"ops", op_counts(graph)}, {"num_nodes", graph.all_nodes().size()},
                {"macs", macs}, {"nodes_without_macs", num_unknown}, {"weights", footprint.num_weights}, {"bytes", to_json(footprint)}, {"risks", risks(model)}};
+  if (line.has("prunable")) json["prunable"] = prunable_json(graph);
   if (line.has("ops")) json["nodes"] = node_rows(graph);
   if (line.has("weights") || line.has("bytes")) {
     std::vector<Json> rows;
@@ -152,6 +150,7 @@ void print_facts(Terminal& terminal, const Json& json) {
     is_first = false;
   }
   if (is_first) terminal.print(cat(padded("risks", 10), "none found\n"));
+  if (json.contains("prunable")) print_prunable(json["prunable"], terminal);
   print_tables(terminal, json);
 }
 

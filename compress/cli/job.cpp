@@ -36,27 +36,30 @@ std::string report_directory(const JobRequest& request) {
   return (has_suffix ? request.output.substr(0, dot) : request.output) + ".report";
 }
 
-bool exists(const std::string& pass) {
-  for (const PassEntry& entry : all_passes().entries()) {
-    if (entry.name == pass) return true;
+}  // namespace
+
+std::vector<Pass> cleanup_passes(bool keep_weights) {
+  static const std::set<std::string> kRewrites = {"fold_batch_norm", "merge_matmul_add", "remove_dead_channels"};
+  std::vector<Pass> passes;
+  for (const char* name : {"fold_constants", "simplify_shapes", "eliminate_identity", "merge_duplicates", "eliminate_dead_nodes", "fold_batch_norm",
+                           "merge_matmul_add", "simplify_shuffles", "flatten_softmax", "remove_dead_channels", "fold_constants", "eliminate_dead_nodes"}) {
+    if (!keep_weights || !kRewrites.contains(name)) passes.push_back(all_passes().make(name));
   }
-  return false;
+  return passes;
 }
+
+namespace {
 
 std::vector<Pass> make_passes(const JobRequest& request) {
   std::vector<Pass> passes;
   const auto add = [&](const std::string& name, const Json& options = Json::object()) { passes.push_back(all_passes().make(name, options)); };
-  if (!request.steps.empty() && exists("expand_stored_forms")) add("expand_stored_forms");
+  if (!request.steps.empty()) add("expand_stored_forms");
   if (request.clean) {
-    for (const char* name : {"fold_constants", "simplify_shapes", "eliminate_identity", "merge_duplicates", "eliminate_dead_nodes", "fold_batch_norm",
-                             "merge_matmul_add", "simplify_shuffles", "flatten_softmax", "remove_dead_channels", "fold_constants", "eliminate_dead_nodes"}) {
-      static const std::set<std::string> kRewrites = {"fold_batch_norm", "merge_matmul_add", "remove_dead_channels"};
-      if (exists(name) && !(request.keep_weights && kRewrites.contains(name))) add(name);
-    }
+    for (Pass& pass : cleanup_passes(request.keep_weights)) passes.push_back(std::move(pass));
   }
   for (const Step& step : request.steps) add(step.name, step.options);
   if (!request.steps.empty()) add("eliminate_dead_nodes");
-  if (request.encode && exists("encode_constants")) add("encode_constants", {{"sparse", request.target != "generic"}});
+  if (request.encode) add("encode_constants", {{"sparse", request.target != "generic"}});
   if (request.short_names) add("shorten_names");
   return passes;
 }

@@ -77,6 +77,9 @@ JobResult run_job(const JobRequest& request, const JobEvents& events = {});
 /// data. `notes` gets what was decided, e.g. that `auto` became `storage`. E2003, E2005, E2008 and E2013 on bad options.
 std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool has_calibration, Strings* notes = nullptr);
 
+/// The exact clean-up that every job begins with.
+std::vector<Pass> cleanup_passes(bool keep_weights);
+
 /// True for a verb that leaves the weights it keeps bit for bit: prune with refit off.
 bool keeps_weights(const std::string& verb, const Json& options);
 

@@ -1,14 +1,11 @@
 #include "compress/cli/command.h"
 #include "compress/cli/terminal.h"
 #include "compress/recipe.h"
+#include "compress/report/numbers.h"
 #include "passes/all_passes.h"
 
 namespace niwaki {
 namespace {
-
-std::string padded(const std::string& text, size_t size) {
-  return text.size() < size ? text + std::string(size - text.size(), ' ') : text;
-}
 
 Json option_json(const OptionText& option) {
   Json json = {{"name", option.name}, {"type", option.type}, {"help", option.help}};

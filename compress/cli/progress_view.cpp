@@ -29,11 +29,6 @@ std::string clock_text(double seconds) {
   return text;
 }
 
-std::string padded(const std::string& text, size_t size) {
-  return text.size() < size ? text + std::string(size - text.size(), ' ') : text;
-}
-std::string right_aligned(const std::string& text, size_t size) { return std::string(size > text.size() ? size - text.size() : 0, ' ') + text; }
-
 }  // namespace
 
 ProgressView::ProgressView(Style style) : style_(style) {

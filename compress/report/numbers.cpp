@@ -57,4 +57,12 @@ std::string duration_text(double seconds) {
          std::to_string(minutes) + " min";
 }
 
+size_t width(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
+std::string padded(const std::string& text, size_t size) { return text + std::string(size > width(text) ? size - width(text) : 0, ' '); }
+
+std::string right_aligned(const std::string& text, size_t size) { return std::string(size > width(text) ? size - width(text) : 0, ' ') + text; }
+
 }  // namespace niwaki

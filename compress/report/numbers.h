@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace niwaki {
 
@@ -18,5 +19,11 @@ std::string grouped(double value);
 std::string size_text(double bytes, double scale = 0);
 /// "13.4 s", "4 min 10 s", "2 h 05 min".
 std::string duration_text(double seconds);
+
+/// Columns that UTF-8 text takes on a terminal, one per character.
+size_t width(std::string_view text);
+/// Spaces behind, or in front of, the text, up to `size` columns.
+std::string padded(const std::string& text, size_t size);
+std::string right_aligned(const std::string& text, size_t size);
 
 }  // namespace niwaki

@@ -21,18 +21,6 @@ struct Style {
   bool unicode, color;
 };
 
-size_t width(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
-}
-
-std::string padded(const std::string& text, size_t size) {
-  return text + std::string(size > width(text) ? size - width(text) : 0, ' ');
-}
-std::string right_aligned(const std::string& text, size_t size) {
-  return std::string(size > width(text) ? size - width(text) : 0, ' ') + text;
-}
-
 std::string red(const std::string& text, const Style& style) {
   return style.color ? "\x1b[31m" + text + "\x1b[0m" : text;
 }

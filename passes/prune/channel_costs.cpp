@@ -77,7 +77,11 @@ std::vector<CostTerm> weight_terms(const Graph& graph, const AxisClasses& classe
     const Node& node = graph.node(id);
     const bool has_weight = is_recurrent(node) || linear_view(graph, id);
     for (const ValueId input : node.inputs) {
-      if (has_weight && input != ValueId::absent && graph.constant(input) && seen.insert(input).second) all.push_back(terms.with_axes(elements(graph, input), input));
+      if (!has_weight || input == ValueId::absent || !graph.constant(input) || !seen.insert(input).second) continue;
+      all.push_back(terms.with_axes(elements(graph, input), input));
+      // the columns of a grouped weight are in no class: each group has those of its own inputs
+      const bool is_grouped = node.op == "Conv" && int_attribute(node, "group", 1) > 1 && graph.constant(node.inputs[1])->sizes[1] > 1;
+      if (is_grouped && input == node.inputs[1]) terms.add_axis(all.back(), node.inputs[0], 1);
     }
   }
   return all;
