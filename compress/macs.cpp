@@ -2,6 +2,8 @@
 
 #include "compress/executor.h"
 
+#include <algorithm>
+
 namespace niwaki {
 namespace {
 
@@ -52,6 +54,14 @@ KnownSizes observed_sizes(const Graph& graph, const Dataset& data) {
   }
   executor.run(batch.inputs, [&](ValueId id, const Tensor& numbers) { sizes[id] = numbers.sizes().vec(); });
   return sizes;
+}
+
+KnownSizes sizes_of_one(const Graph& graph, const Dataset* data) {
+  KnownSizes sizes = inferred_sizes(graph);
+  const auto& nodes = graph.main().nodes;
+  const bool is_known = std::all_of(nodes.begin(), nodes.end(), [&](NodeId id) { return node_macs(graph, id, sizes).has_value(); });
+  if (is_known || data == nullptr || !unsupported_nodes(graph).empty()) return sizes;
+  return observed_sizes(graph, *data);
 }
 
 std::optional<double> node_macs(const Graph& graph, NodeId id, const KnownSizes& sizes) {

@@ -12,6 +12,9 @@ KnownSizes inferred_sizes(const Graph& graph);
 /// Sizes of every value of the main body while it runs on the first sample.
 KnownSizes observed_sizes(const Graph& graph, const Dataset& data);
 
+/// Inferred sizes where they tell the cost of every node; else, with samples and an executor for every node, observed ones.
+KnownSizes sizes_of_one(const Graph& graph, const Dataset* data);
+
 /// Multiply-accumulates of a node: Conv, ConvTranspose, Gemm, MatMul, LSTM, GRU, RNN and their integer forms; 0 for all
 /// others, nothing where a size is not known.
 std::optional<double> node_macs(const Graph& graph, NodeId node, const KnownSizes& sizes);

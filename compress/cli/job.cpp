@@ -142,11 +142,10 @@ void Job::read() {
   if (!request_.evaluation.path.empty()) evaluation_ = load_dataset(graph_, request_.evaluation, request_, true);
 }
 
-/// At the sizes of the first sample; without one, or where the executor cannot run it, at inferred sizes.
+/// For one sample.
 double Job::macs_of(const Graph& graph) const {
   const Dataset* samples = calibration_ ? &*calibration_ : evaluation_ ? &*evaluation_ : nullptr;
-  const bool can_run = samples && unsupported_nodes(graph).empty();
-  return total_macs(graph, can_run ? observed_sizes(graph, *samples) : inferred_sizes(graph));
+  return total_macs(graph, sizes_of_one(graph, samples));
 }
 
 void Job::compress() {

@@ -48,7 +48,12 @@ Json prunable_json(const Graph& original) {
   const std::vector<CostTerm> macs = mac_terms(graph, classes, found.families, inferred_sizes(graph)), weights = weight_terms(graph, classes, found.families);
   Json groups = Json::array(), frozen = Json::array();
   for (size_t i = 0; i < found.families.size(); ++i) groups.push_back(group_json(graph, found, i, macs, weights));
+  std::set<ValueId> windows;
+  for (const LinearView& view : linear_views(graph)) {
+    if (view.kind == LinearKind::conv || view.kind == LinearKind::conv_transpose) windows.insert(view.weight);
+  }
   for (const FrozenAxis& axis : classes.frozen()) {
+    if (windows.contains(axis.value) && axis.axis >= 2) continue;    // the taps of a window: nobody asks for them
     frozen.push_back({{"value", printable(graph.value(axis.value).name)}, {"axis", axis.axis}, {"reason", printable(axis.reason, 400)}});
   }
   return {{"groups", groups}, {"frozen", frozen}};

@@ -51,6 +51,19 @@ Row file_row(const Json& report) {
   return row;
 }
 
+/// "40.55 M", "268.8 k".
+std::string count_text(double count) {
+  return count >= 1e9 ? fixed(count / 1e9, 2) + " G" : count >= 1e6 ? fixed(count / 1e6, 2) + " M" : fixed(count / 1e3, 1) + " k";
+}
+
+/// Nothing where the result computes as much as the original.
+std::optional<Row> macs_row(const Json& report) {
+  const auto before = number(item(report, "before"), "macs"), after = number(item(report, "after"), "macs");
+  if (!before || !after || *before <= 0 || std::abs(*before - *after) < 1e-3 * *before) return std::nullopt;
+  return Row{.label = "MACs", .before = count_text(*before), .after = count_text(*after),
+             .change = ratio_text(*before, *after, "fewer", "MORE"), .is_worse = *after > *before};
+}
+
 const Json& gate_named(const Json& report, const std::string& prefix) {
   for (const Json& gate : item(report, "gates")) {
     if (text(gate, "name").rfind(prefix, 0) == 0) return gate;
@@ -182,6 +195,7 @@ std::vector<Row> headline(const Json& report) {
     const std::string verdict = text(gate_named(report, "size"), "verdict");
     rows[0].verdict = verdict == "pass" ? "ok" : "MISSED";
   }
+  if (auto macs = macs_row(report)) rows.push_back(std::move(*macs));
   const Json& quality = item(report, "quality");
   for (const Json& entry : quality) {
     if (text(entry, "role") != "search" || quality.size() == 1)

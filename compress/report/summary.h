@@ -18,7 +18,7 @@ struct Row {
   bool is_worse = false;              // larger or slower: printed in red
 };
 
-/// File, quality, latency and peak memory; what was not measured says so.
+/// File, multiply-accumulates where they changed, quality, latency and peak memory; what was not measured says so.
 std::vector<Row> headline(const Json& report);
 /// "weights 272 kB", "scales 6 kB", "graph and names 51 kB".
 std::vector<std::string> bytes_by_part(const Json& report);

@@ -22,7 +22,7 @@ constexpr int64_t kDefaultRound = 8;
 
 class Pruner {
  public:
-  Pruner(Graph& graph, const PruneChannelsOptions& options, PassContext& context) : graph_(graph), options_(options), context_(context), classes_(graph) {}
+  Pruner(Graph& graph, const PruneChannelsOptions& options, PassContext& context) : graph_(graph), options_(options), context_(context), classes_(graph, {.allow_approximate = options.allow_approximate, .whole_heads = options.whole_heads}) {}
   void run();
 
  private:
@@ -60,7 +60,7 @@ void Pruner::find_kept() {
 }
 
 void Pruner::look() {
-  sizes_ = context_.calibration ? observed_sizes(graph_, *context_.calibration) : inferred_sizes(graph_);
+  sizes_ = sizes_of_one(graph_, context_.calibration);
   if (!context_.calibration) return;
   Wanted wanted{.seed = context_.seed};
   want_grams(graph_, found_, wanted);

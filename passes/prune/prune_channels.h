@@ -14,6 +14,7 @@ struct PruneChannelsOptions {
   bool refit = true;
   int round_to = 0;
   int stages = 24;
+  bool whole_heads = false, allow_approximate = false;
   void validate() const;
   Needs needs() const;
   static constexpr auto fields() {
@@ -24,7 +25,9 @@ struct PruneChannelsOptions {
         field("importance", &O::importance, "what a channel is worth: auto is obs, and magnitude without calibration data"),
         field("refit", &O::refit, "repair what is left by least squares"),
         field("round_to", &O::round_to, "widths that are cut are multiples of it; 0: 8, or less where 8 cannot reach the target").between(0, 256),
-        field("stages", &O::stages, "steps of the repair, each on what the nodes before it then compute").between(1, 1000)};
+        field("stages", &O::stages, "steps of the repair, each on what the nodes before it then compute").between(1, 1000),
+        field("whole_heads", &O::whole_heads, "attention loses heads; else every head loses the same features"),
+        field("allow_approximate", &O::allow_approximate, "let channels go that a norm averages over: its statistics change")};
   }
 };
 

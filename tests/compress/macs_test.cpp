@@ -39,6 +39,8 @@ TEST(Macs, OfUnknownSizesAreNotMadeUp) {
   EXPECT_EQ(total_macs(graph, inferred_sizes(graph)), 0);
   const Dataset data(graph, samples_of({{"x", random_tensor({6, 9, 7})}}), {.batch = 1}, "data");
   EXPECT_EQ(total_macs(graph, observed_sizes(graph, data)), 9 * 3 * 7);
+  EXPECT_EQ(total_macs(graph, sizes_of_one(graph, &data)), 9 * 3 * 7);
+  EXPECT_EQ(total_macs(graph, sizes_of_one(graph, nullptr)), 0);
 }
 
 TEST(Macs, OfOtherNodesAreNone) {

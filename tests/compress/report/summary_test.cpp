@@ -26,6 +26,16 @@ TEST(Summary, NumbersFollowFromTheRawFields) {
   EXPECT_EQ(rows[3].change, fixed(31.0 / 28.0, 2) + "x less");
 }
 
+TEST(Summary, ShowsMacsWhereTheyChanged) {
+  Json report = sample_report();
+  report["before"]["macs"] = 40551040;
+  report["after"]["macs"] = 20202112;
+  const Row row = headline(report)[1];
+  EXPECT_EQ(row.label + " " + row.before + " " + row.after + " " + row.change, "MACs 40.55 M 20.20 M " + fixed(40551040.0 / 20202112, 2) + "x fewer");
+  report["after"]["macs"] = 40551040;
+  EXPECT_NE(headline(report)[1].label, "MACs");
+}
+
 TEST(Summary, PartsAddUpToTheFile) {
   const Json report = sample_report();
   double sum = 0;
