@@ -49,12 +49,30 @@ bool is_selected(const Graph& graph, NodeId node, const std::vector<std::string>
   return !matches_any(graph, node, keep) && (only.empty() || matches_any(graph, node, only));
 }
 
+namespace {
+
+/// Nodes with weights are what patterns are for: a reader of a constant that is no scalar and no vector.
+std::vector<std::string> labels_of(const Graph& graph, const std::vector<NodeId>& nodes, bool with_weights) {
+  std::vector<std::string> labels;
+  for (const NodeId id : nodes) {
+    const auto& inputs = graph.node(id).inputs;
+    const bool has_weight = std::any_of(inputs.begin(), inputs.end(), [&](ValueId input) {
+      const Constant* constant = input == ValueId::absent ? nullptr : graph.constant(input);
+      return constant && constant->sizes.size() >= 2;
+    });
+    if (has_weight || !with_weights) labels.push_back(graph.label(id));
+  }
+  return labels;
+}
+
+}  // namespace
+
 void require_matches(const Graph& graph, const std::vector<std::string>& patterns, const std::string& flag) {
   const std::vector<NodeId> nodes = graph.all_nodes();
   for (const std::string& pattern : patterns) {
     if (std::any_of(nodes.begin(), nodes.end(), [&](NodeId id) { return matches(graph, id, pattern); })) continue;
-    std::vector<std::string> labels;
-    for (const NodeId id : nodes) labels.push_back(graph.label(id));
+    std::vector<std::string> labels = labels_of(graph, nodes, /*with_weights=*/true);
+    if (labels.size() < 3) labels = labels_of(graph, nodes, /*with_weights=*/false);
     std::string near;
     for (int i = 0; i < 3 && !labels.empty(); ++i) {
       std::string best = nearest(pattern, labels);

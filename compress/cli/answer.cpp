@@ -22,7 +22,7 @@ std::string first_words() {
          "  niwaki eval model.onnx --data test.npz --metric top1\n"
          "  niwaki compare model.onnx small.onnx --data test.npz --per-layer\n"
          "\n"
-         "  change a model   convert  quantize  run\n"
+         "  change a model   convert  prune  quantize  run\n"
          "  look into it     inspect  check  compare\n"
          "  measure it       eval  bench\n"
          "  reports, help    report  explain  passes  doctor  completion\n"

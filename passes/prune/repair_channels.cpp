@@ -108,7 +108,8 @@ class Repair {
   Tensor kept_outputs(const LinearView& view) const;
   void aim_at_sum(FittedNode& fitted) const;
   std::vector<FittedNode> fitted_nodes() const;
-  void stage(std::span<const FittedNode> nodes);
+  void forget_open_sums(std::vector<FittedNode>& nodes) const;
+  void stage(std::span<const FittedNode> of_stage);
 
   Graph& graph_;
   const Graph& original_;
@@ -117,6 +118,7 @@ class Repair {
   const std::set<NodeId>& kept_;
   const std::map<NodeId, OutputSensitivity>& sensitivity_;
   PassContext& context_;
+  std::set<NodeId> open_;                    // still to be fitted
 };
 
 bool Repair::sums_over_removed(const Node& node) const {
@@ -193,7 +195,19 @@ std::vector<FittedNode> Repair::fitted_nodes() const {
   return nodes;
 }
 
-void Repair::stage(std::span<const FittedNode> nodes) {
+/// Two branches that are both fitted must not make up for one loss twice: the first has its own target, the second the sum.
+void Repair::forget_open_sums(std::vector<FittedNode>& nodes) const {
+  for (FittedNode& node : nodes) {
+    const auto producer = node.beside == ValueId::absent ? std::nullopt : graph_.producer(node.beside);
+    if (!producer || !open_.contains(*producer)) continue;
+    node.sum = ValueId::absent;
+    node.beside = ValueId::absent;
+  }
+}
+
+void Repair::stage(std::span<const FittedNode> of_stage) {
+  std::vector<FittedNode> nodes(of_stage.begin(), of_stage.end());
+  forget_open_sums(nodes);
   auto found = collect_regressions(graph_, original_, nodes, *context_.calibration, {.limit = 64, .seed = context_.seed}, context_.progress);
   for (const FittedNode& fitted : nodes) {
     const LinearView& view = fitted.edited;
@@ -220,11 +234,13 @@ void Repair::stage(std::span<const FittedNode> nodes) {
     context_.report.change(graph_.label(view.node), {{"error_before_refit", fit.error_before}, {"relative_error", fit.error}, {"damp", fit.damp}});
     found.erase(view.node);
   }
+  for (const FittedNode& fitted : nodes) open_.erase(fitted.edited.node);
 }
 
 void Repair::run(int max_stages) {
   const std::vector<FittedNode> nodes = fitted_nodes();
   if (nodes.empty()) return;
+  for (const FittedNode& fitted : nodes) open_.insert(fitted.edited.node);
   const size_t stages = std::min(nodes.size(), static_cast<size_t>(max_stages));
   context_.progress.start("repair", static_cast<int64_t>(stages));
   for (size_t i = 0; i < stages; ++i) {
