@@ -103,7 +103,7 @@ const std::vector<ErrorPage>& error_pages() {
       {"N3003", "the mode was chosen", "Without calibration data nothing can be said about activations, so auto became storage.", "give --calib DATA for integer kernels where they pay"},
       {"N3004", "nodes were kept in float", "The drop was beyond --max-drop, so the nodes that move the outputs most were given back to float until it was not.", "`niwaki explain REPORT NODE` says which; raise --max-drop for a faster model"},
       {"N3005", "nodes count alike", "No gradient runs through the model, so how much its answer depends on each node is not known; relative errors of outputs decide.", "nothing to do"},
-      {"N3006", "a finer grid was taken", "Widths are multiples of 8 where they can be: runtimes like that. Here the target needs finer steps.", "give --round-to 8 to insist, or ask for less"},
+      {"N3006", "a finer grid was taken", "Widths are multiples of 8 where they can be: runtimes like that. Here steps of 8 miss the target, or lose more than twice as much.", "give --round-to 8 to insist, or ask for less"},
       {"N3007", "an axis stays", "A rule that proves which channels must go together is missing, or says that they cannot go.", "nothing to do"},
       {"N3008", "exact clean-up was enough", "Dead, constant and equal channels were removed without changing the outputs, and the target was reached.", "ask for less to remove more"},
       {"N3010", "magnitude was used", "Without calibration data nothing is known of the inputs that weights meet, so the smallest weights went, and nothing was repaired.", "give --calib DATA"},

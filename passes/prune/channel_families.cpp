@@ -239,9 +239,16 @@ void want_grams(const Graph& graph, const ChannelFamilies& found, Wanted& wanted
 }
 
 Tensor moments_of(const Statistics& statistics, const ChannelReader& reader, double coherence) {
+  const int64_t samples = std::max<int64_t>(statistics.num_samples(), 1);
   const Gram& gram = reader.view ? statistics.gram(reader.node) : statistics.value_gram(reader.input);
   const Tensor shared = gram.of_means[reader.group] - at::outer(gram.sums[reader.group], gram.mean()[reader.group]);
-  return (gram.centred()[reader.group] + (coherence - 1) * shared) / static_cast<double>(gram.count);
+  const Tensor moments = (gram.centred()[reader.group] + (coherence - 1) * shared) / static_cast<double>(gram.count);
+  // With fewer samples than inputs every output can be fitted and every input seems free: correlations are drawn to zero.
+  // Positions of one sample resemble each other: they count as the root of their number.
+  const double independent = static_cast<double>(samples) * std::sqrt(static_cast<double>(gram.count) / static_cast<double>(samples));
+  const auto inputs = static_cast<double>(moments.size(0));
+  const double shrinkage = inputs / (inputs + independent);
+  return (1 - shrinkage) * moments + shrinkage * moments.diagonal().diag();
 }
 
 }  // namespace niwaki

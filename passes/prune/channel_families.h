@@ -41,7 +41,7 @@ ChannelFamilies find_channel_families(const Graph& graph, const AxisClasses& cla
 /// What `collect` must look at for the readers.
 void want_grams(const Graph& graph, const ChannelFamilies& found, Wanted& wanted);
 /// Second moments around the mean of what a reader reads, [n, n]; the part that all positions of a sample share counts
-/// `coherence` times.
+/// `coherence` times. Shrunk towards the diagonal as far as samples are few (Ledoit and Wolf 2004).
 Tensor moments_of(const Statistics& statistics, const ChannelReader& reader, double coherence);
 
 }  // namespace niwaki

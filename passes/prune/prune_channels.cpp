@@ -19,6 +19,7 @@ namespace {
 constexpr double kDamp = 1e-3;               // of the mean moment, in the loss curves
 constexpr int64_t kSensitivitySamples = 512;
 constexpr int64_t kDefaultRound = 8;
+constexpr double kWorthFinerGrid = 0.5;      // a grid of half the step is taken where it loses less than this share
 
 class Pruner {
  public:
@@ -175,6 +176,7 @@ void Pruner::order(size_t index) {
   }
 }
 
+/// On the grid that was asked for; else on the coarsest of 8, 4, 2, 1 that reaches the budget and costs little more than the next.
 std::vector<int64_t> Pruner::widths(const std::vector<CostTerm>& terms, double budget) {
   const auto attempt = [&](int64_t round_to) {
     std::vector<WidthVariable> variables;
@@ -183,16 +185,23 @@ std::vector<int64_t> Pruner::widths(const std::vector<CostTerm>& terms, double b
     }
     return choose_widths(variables, terms, budget);
   };
-  std::vector<int64_t> removed;
-  for (int64_t round_to = options_.round_to > 0 ? options_.round_to : kDefaultRound;; round_to /= 2) {
-    removed = attempt(round_to);
-    const bool is_last = options_.round_to > 0 || round_to == 1;
-    if (cost_of(terms, removed) <= budget) {
-      if (options_.round_to == 0 && round_to < kDefaultRound) context_.report.notes.push_back(cat("N3006: widths are multiples of ", round_to, ": multiples of 8 cannot reach the target"));
-      return removed;
-    }
-    if (is_last) return removed;
+  const auto loss_of = [&](const std::vector<int64_t>& removed) {
+    double sum = 0;
+    for (size_t i = 0; i < removed.size(); ++i) sum += losses_[i][static_cast<size_t>(removed[i])];
+    return sum;
+  };
+  if (options_.round_to > 0) return attempt(options_.round_to);
+  int64_t round_to = kDefaultRound;
+  std::vector<int64_t> removed = attempt(round_to);
+  while (round_to > 1) {
+    const std::vector<int64_t> finer = attempt(round_to / 2);
+    const bool is_reached = cost_of(terms, removed) <= budget;
+    if (is_reached && loss_of(finer) > kWorthFinerGrid * loss_of(removed)) break;
+    removed = finer;
+    round_to /= 2;
   }
+  if (round_to < kDefaultRound) context_.report.notes.push_back(cat("N3006: widths are multiples of ", round_to, ": multiples of ", 2 * round_to, " miss the target or lose far more"));
+  return removed;
 }
 
 std::set<ClassId> Pruner::choose() {
