@@ -1,5 +1,6 @@
 #include "compress/sensitivity.h"
 
+#include "compress/divergence.h"
 #include "compress/error.h"
 #include "compress/executor.h"
 #include "compress/graph_edit.h"
@@ -8,15 +9,10 @@
 namespace niwaki {
 namespace {
 
-/// True if the rows of y [.., classes] read as scores of classes: two-dimensional, or one row per token.
-bool is_class_like(const Tensor& y, bool reads_tokens) { return at::isFloatingType(y.scalar_type()) && y.size(-1) > 1 && (y.dim() == 2 || (y.dim() == 3 && reads_tokens)); }
-
 /// log p(drawn class), summed; scores are logits, logarithms of shares, or shares.
 Tensor class_likelihood(const Tensor& scores, Generator& generator) {
   const Tensor rows = scores.reshape({-1, scores.size(-1)}).to(at::kDouble);
-  const Tensor plain = rows.detach();
-  const bool are_shares = plain.min().item<double>() >= 0 && (plain.sum(1) - 1).abs().max().item<double>() < 1e-3;
-  const Tensor logs = are_shares ? (rows + 1e-9).log() : rows.log_softmax(1);
+  const Tensor logs = class_logs(rows);
   const Tensor shares = logs.detach().exp().contiguous();
   Tensor drawn = at::empty({rows.size(0)}, at::kLong);
   for (int64_t row = 0; row < rows.size(0); ++row) {
@@ -71,8 +67,7 @@ std::map<NodeId, OutputSensitivity> output_sensitivity(const Graph& graph, std::
     options.trainable.insert(view.weight);
     watched[view.output] = view.node;
   }
-  bool reads_tokens = false;
-  for (const ValueId input : graph.main().inputs) reads_tokens |= !graph.constant(input) && graph.value(input).dtype == DType::int64;
+  const bool has_tokens = reads_tokens(graph);
   const Executor executor(graph, options);
   std::map<NodeId, OutputSensitivity> found;
   const Dataset few = data.head(std::min(samples, data.num_samples()));
@@ -91,7 +86,7 @@ std::map<NodeId, OutputSensitivity> output_sensitivity(const Graph& graph, std::
       const Tensor& y = made[k].tensor;
       if (!y.defined() || !y.requires_grad() || y.dim() == 0) continue;
       Generator generator(seed, cat("sensitivity ", k, " ", batch.first));
-      const Tensor one = is_class_like(y, reads_tokens) ? class_likelihood(y, generator) : projection(y, generator);
+      const Tensor one = is_class_like(y, has_tokens) ? class_likelihood(y, generator) : projection(y, generator);
       likelihood = likelihood.defined() ? likelihood + one : one;
     }
     if (!likelihood.defined()) return {};

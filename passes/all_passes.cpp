@@ -9,6 +9,7 @@
 #include "passes/cleanup/merge_matmul_add.h"
 #include "passes/cleanup/simplify_shapes.h"
 #include "passes/cleanup/simplify_shuffles.h"
+#include "passes/prune/prune_blocks.h"
 #include "passes/prune/prune_channels.h"
 #include "passes/prune/prune_weights.h"
 #include "passes/prune/remove_dead_channels.h"
@@ -36,6 +37,7 @@ PassTable sorted_passes() {
   table.add("fold_constants", "compute what depends on constants alone", fold_constants);
   table.add("merge_duplicates", "make equal constants and equal nodes one", merge_duplicates);
   table.add("merge_matmul_add", "merge MatMul and the Add of a bias into Gemm", merge_matmul_add);
+  table.add("prune_blocks", "take out residual blocks that matter least and repair what is left", prune_blocks);
   table.add("prune_channels", "remove whole channels and repair what is left", prune_channels);
   table.add("prune_weights", "set weights to zero and let the others make up for it", prune_weights);
   table.add("quantize_dynamic", "multiply in integers, with activation scales of each run", quantize_dynamic);

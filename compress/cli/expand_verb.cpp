@@ -95,9 +95,9 @@ struct PruneVerb {
   static constexpr auto fields() {
     using O = PruneVerb;
     return std::tuple{
-        field("pattern", &O::pattern, "what goes: channels, unstructured (single weights), or N:M, which keeps N of every M inputs"),
+        field("pattern", &O::pattern, "what goes: channels, blocks (residual blocks, transformer layers), unstructured (single weights), or N:M, which keeps N of every M inputs"),
         field("sparsity", &O::sparsity, "share of the weights that goes").between(0, 1),
-        field("macs_ratio", &O::macs_ratio, "multiply-accumulates left, of the original's; channels only").between(0, 1),
+        field("macs_ratio", &O::macs_ratio, "multiply-accumulates left, of the original's; channels and blocks only").between(0, 1),
         field("importance", &O::importance, "what a weight or a channel is worth"),
         field("refit", &O::refit, "repair what is left by least squares"),
         field("round_to", &O::round_to, "widths that are cut are multiples of it; 0: 8, or less where 8 cannot reach the target").between(0, 256)};
@@ -124,10 +124,22 @@ std::vector<Step> prune_channels_step(const PruneVerb& verb) {
   return {{"prune_channels", options}};
 }
 
+std::vector<Step> prune_blocks_step(const PruneVerb& verb) {
+  if (verb.importance != AnyImportance::automatic) {
+    throw UsageError("E2013", cat("importance '", names(verb.importance)[static_cast<size_t>(verb.importance)], "' is not for blocks"),
+                     {.help = "leave --importance out: a block is worth what its absence costs"});
+  }
+  if (verb.round_to != 0) throw UsageError("E2013", "blocks go whole: there are no widths to round", {.help = "leave --round-to out"});
+  Json options = {{"refit", verb.refit == Switch::on}};
+  if (verb.macs_ratio) options["macs_ratio"] = *verb.macs_ratio;
+  if (verb.sparsity) options["sparsity"] = *verb.sparsity;
+  return {{"prune_blocks", options}};
+}
+
 std::vector<Step> prune_weights_step(const PruneVerb& verb) {
   const auto kept = kept_of(verb.pattern);
   if (!kept && verb.pattern != "unstructured") {
-    throw UsageError("E2013", cat("unknown pattern '", printable(verb.pattern), "'"), {.help = "use channels, unstructured or N:M, such as 2:4"});
+    throw UsageError("E2013", cat("unknown pattern '", printable(verb.pattern), "'"), {.help = "use channels, blocks, unstructured or N:M, such as 2:4"});
   }
   if (verb.macs_ratio) throw UsageError("E2013", "single weights change no multiply-accumulates", {.help = "give --sparsity F, or use --pattern channels"});
   if (verb.importance == AnyImportance::obs || verb.importance == AnyImportance::taylor) {
@@ -148,6 +160,7 @@ std::vector<Step> prune_steps(Json options) {
   if (options.contains("refit") && options["refit"].is_boolean()) options["refit"] = options["refit"].get<bool>() ? "on" : "off";
   const PruneVerb verb = parse_options<PruneVerb>(options);
   if (verb.sparsity && *verb.sparsity <= 0) throw UsageError("E2008", cat("sparsity ", *verb.sparsity, " is not in (0, 1]"));
+  if (verb.pattern == "blocks") return prune_blocks_step(verb);
   return verb.pattern == "channels" ? prune_channels_step(verb) : prune_weights_step(verb);
 }
 

@@ -62,7 +62,7 @@ const std::vector<FlagSpec>& flag_specs() {
       {"rounding", 0, choice, "nearest|gptq|adaround|hqq", "nearest", kQuantize, false, "how weights are rounded"},
       {"equalize", 0, choice, "auto|on|off", "auto", kQuantize, false, "scales between layers; auto: where channels are far apart"},
       {"mixed", 0, choice, "auto|off", "auto", kQuantize, false, "keep in float what does not pay"},
-      {"pattern", 0, text, "channels|unstructured|N:M", "channels", kPrune, false, "what goes: whole channels, single weights, all but N of every M"},
+      {"pattern", 0, text, "channels|blocks|unstructured|N:M", "channels", kPrune, false, "what goes: channels, residual blocks, weights, all but N of every M"},
       {"sparsity", 0, number, "F", "", kPrune, false, "share of the weights that goes"},
       {"macs-ratio", 0, number, "F", "", kPrune, false, "multiply-accumulates left, of the original's"},
       {"importance", 0, choice, "auto|magnitude|wanda|sparse_gpt|obs|taylor", "auto", kPrune, false, "what a weight or a channel is worth"},

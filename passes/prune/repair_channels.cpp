@@ -92,11 +92,99 @@ Constant weight_of(const LinearView& view, const Tensor& rows, const Constant& o
   return make_constant(weight.contiguous().to(scalar_type(old.dtype)), old.dtype);
 }
 
+/// Two branches that are both fitted must not make up for one loss twice: the first has its own target, the second the sum.
+std::vector<FittedNode> without_open_sums(const Graph& graph, std::span<const FittedNode> nodes, const std::set<NodeId>& open) {
+  std::vector<FittedNode> aimed(nodes.begin(), nodes.end());
+  for (FittedNode& node : aimed) {
+    const auto producer = node.beside == ValueId::absent ? std::nullopt : graph.producer(node.beside);
+    if (!producer || !open.contains(*producer)) continue;
+    node.sum = ValueId::absent;
+    node.beside = ValueId::absent;
+  }
+  return aimed;
+}
+
+void refit_stage(Graph& graph, const Graph& original, std::span<const FittedNode> nodes, const std::map<NodeId, OutputSensitivity>& sensitivity, PassContext& context) {
+  auto found = collect_regressions(graph, original, nodes, *context.calibration, {.limit = 64, .seed = context.seed}, context.progress);
+  for (const FittedNode& fitted : nodes) {
+    const LinearView& view = fitted.edited;
+    const auto place = bias_place(graph, view);
+    // the target holds the bias of a Conv or Gemm, that of an Add behind a MatMul only where the target is a sum behind it
+    const bool is_inside = place && place->constant != ValueId::absent && (view.kind != LinearKind::matmul || fitted.sum != ValueId::absent);
+    const bool is_shared = place && place->constant != ValueId::absent && !has_single_use(graph, place->constant);
+    const bool has_bias = place && !is_shared;
+    const Constant old = *graph.constant(view.weight);
+    const Tensor rows = grouped_rows(view, values(old));
+    RegressionPair& pair = found.at(view.node);
+    if (is_inside && !has_bias) {            // the bias stays: what the rows must make is less it
+      context.report.skip(graph.label(view.node), "its bias is shared with other nodes, so it was not fitted");
+      continue;
+    }
+    const auto known = sensitivity.find(view.node);
+    const LinearFit fit = fit_linear(pair, rows, has_bias, known == sensitivity.end() ? 1 : known->second.coherence());
+    graph.set_constant(view.weight, weight_of(view, fit.rows, old));
+    if (has_bias) {
+      const Tensor target = fit.bias.reshape({-1});
+      const Tensor present = is_inside ? values(*graph.constant(place->constant)).to(at::kDouble).reshape({-1}) : at::zeros_like(target);
+      add_to_bias(graph, view, *place, target - present);
+    }
+    context.report.change(graph.label(view.node), {{"error_before_refit", fit.error_before}, {"relative_error", fit.error}, {"damp", fit.damp}});
+    found.erase(view.node);
+  }
+}
+
+}  // namespace
+
+bool can_refit(const Graph& graph, const LinearView& view) {
+  if (!has_columns(graph, view) || !has_single_use(graph, view.weight) || !fixed_constant(graph, view.weight)) return false;
+  const Node& node = graph.node(view.node);
+  return view.kind != LinearKind::gemm || (float_attribute(node, "alpha", 1) == 1.0F && float_attribute(node, "beta", 1) == 1.0F);
+}
+
+void aim_at_sum(const Graph& graph, const Graph& original, FittedNode& fitted, const StandIns& stand_ins) {
+  const LinearView& view = fitted.edited;
+  ValueId made = view.output;
+  if (view.kind == LinearKind::matmul) {
+    const auto place = bias_place(graph, view);
+    if (!place) return;
+    made = graph.node(place->node).outputs[0];
+  }
+  const auto stands_for = [&](ValueId id) { return stand_ins.contains(id) ? stand_ins.at(id) : id; };
+  if (stand_ins.contains(made)) fitted.sum = stand_ins.at(made);
+  if (!has_single_use(graph, made)) return;
+  const NodeId user = graph.consumers(made).front();
+  const Node& add = graph.node(user);
+  if (add.op != "Add" || !is_default_domain(add.domain)) return;
+  const ValueId beside = add.inputs[add.inputs[0] == made ? 1 : 0];
+  const auto &shape = graph.value(made).shape, &other = graph.value(beside).shape, &sum = graph.value(add.outputs[0]).shape;
+  if (graph.constant(beside) || beside == made || !shape || !other || !sum || *shape != *other || *shape != *sum) return;
+  if (original.node(user).outputs != add.outputs) return;
+  fitted.sum = stands_for(add.outputs[0]);
+  fitted.beside = beside;
+}
+
+void refit_linear_nodes(Graph& graph, const Graph& original, std::span<const FittedNode> nodes, const std::map<NodeId, OutputSensitivity>& sensitivity,
+                        int max_stages, PassContext& context) {
+  if (nodes.empty()) return;
+  std::set<NodeId> open;                     // still to be fitted
+  for (const FittedNode& fitted : nodes) open.insert(fitted.edited.node);
+  const size_t stages = std::min(nodes.size(), static_cast<size_t>(max_stages));
+  context.progress.start("repair", static_cast<int64_t>(stages));
+  for (size_t i = 0; i < stages; ++i) {
+    const size_t first = i * nodes.size() / stages, end = (i + 1) * nodes.size() / stages;
+    refit_stage(graph, original, without_open_sums(graph, nodes.subspan(first, end - first), open), sensitivity, context);
+    for (size_t k = first; k < end; ++k) open.erase(nodes[k].edited.node);
+    context.progress.advance();
+  }
+}
+
+namespace {
+
 class Repair {
  public:
-  Repair(Graph& graph, const Graph& original, const AxisClasses& classes, const std::set<ClassId>& removed, const std::set<NodeId>& kept, const std::map<NodeId, OutputSensitivity>& sensitivity, PassContext& context)
-      : graph_(graph), original_(original), classes_(classes), removed_(removed), kept_(kept), sensitivity_(sensitivity), context_(context) {}
-  void run(int max_stages);
+  Repair(const Graph& graph, const Graph& original, const AxisClasses& classes, const std::set<ClassId>& removed, const std::set<NodeId>& kept)
+      : graph_(graph), original_(original), classes_(classes), removed_(removed), kept_(kept) {}
+  std::vector<FittedNode> fitted_nodes() const;
 
  private:
   bool is_cut(ValueId value, size_t axis) const {
@@ -106,19 +194,12 @@ class Repair {
   bool sums_over_removed(const Node& node) const;
   std::set<NodeId> affected() const;
   Tensor kept_outputs(const LinearView& view) const;
-  void aim_at_sum(FittedNode& fitted) const;
-  std::vector<FittedNode> fitted_nodes() const;
-  void forget_open_sums(std::vector<FittedNode>& nodes) const;
-  void stage(std::span<const FittedNode> of_stage);
 
-  Graph& graph_;
+  const Graph& graph_;
   const Graph& original_;
   const AxisClasses& classes_;
   const std::set<ClassId>& removed_;
   const std::set<NodeId>& kept_;
-  const std::map<NodeId, OutputSensitivity>& sensitivity_;
-  PassContext& context_;
-  std::set<NodeId> open_;                    // still to be fitted
 };
 
 bool Repair::sums_over_removed(const Node& node) const {
@@ -159,102 +240,24 @@ Tensor Repair::kept_outputs(const LinearView& view) const {
   return at::tensor(left, at::kLong);
 }
 
-/// Behind a residual branch the stream counts, not the branch: what earlier nodes lost of it, this one can give back.
-void Repair::aim_at_sum(FittedNode& fitted) const {
-  const LinearView& view = fitted.edited;
-  ValueId made = view.output;
-  if (view.kind == LinearKind::matmul) {
-    const auto place = bias_place(graph_, view);
-    if (!place) return;
-    made = graph_.node(place->node).outputs[0];
-  }
-  if (!has_single_use(graph_, made)) return;
-  const NodeId user = graph_.consumers(made).front();
-  const Node& add = graph_.node(user);
-  if (add.op != "Add" || !is_default_domain(add.domain)) return;
-  const ValueId beside = add.inputs[add.inputs[0] == made ? 1 : 0];
-  const auto &shape = graph_.value(made).shape, &other = graph_.value(beside).shape, &sum = graph_.value(add.outputs[0]).shape;
-  if (graph_.constant(beside) || beside == made || !shape || !other || !sum || *shape != *other || *shape != *sum) return;
-  if (original_.node(user).outputs != add.outputs) return;
-  fitted.sum = add.outputs[0];
-  fitted.beside = beside;
-}
-
 std::vector<FittedNode> Repair::fitted_nodes() const {
   std::vector<FittedNode> nodes;
   const std::set<NodeId> behind = affected();
   for (const LinearView& view : linear_views(graph_)) {
     const auto before = behind.contains(view.node) ? linear_view(original_, view.node) : std::nullopt;
-    if (!before || kept_.contains(view.node) || !has_columns(graph_, view) || !has_single_use(graph_, view.weight)) continue;
-    if (!fixed_constant(graph_, view.weight) || !classes_.knows(view.output)) continue;
-    const Node& node = graph_.node(view.node);
-    if (view.kind == LinearKind::gemm && (float_attribute(node, "alpha", 1) != 1.0F || float_attribute(node, "beta", 1) != 1.0F)) continue;
+    if (!before || kept_.contains(view.node) || !can_refit(graph_, view) || !classes_.knows(view.output)) continue;
     nodes.push_back({.edited = view, .original = *before, .kept = kept_outputs(*before)});
-    aim_at_sum(nodes.back());
+    aim_at_sum(graph_, original_, nodes.back());
   }
   return nodes;
-}
-
-/// Two branches that are both fitted must not make up for one loss twice: the first has its own target, the second the sum.
-void Repair::forget_open_sums(std::vector<FittedNode>& nodes) const {
-  for (FittedNode& node : nodes) {
-    const auto producer = node.beside == ValueId::absent ? std::nullopt : graph_.producer(node.beside);
-    if (!producer || !open_.contains(*producer)) continue;
-    node.sum = ValueId::absent;
-    node.beside = ValueId::absent;
-  }
-}
-
-void Repair::stage(std::span<const FittedNode> of_stage) {
-  std::vector<FittedNode> nodes(of_stage.begin(), of_stage.end());
-  forget_open_sums(nodes);
-  auto found = collect_regressions(graph_, original_, nodes, *context_.calibration, {.limit = 64, .seed = context_.seed}, context_.progress);
-  for (const FittedNode& fitted : nodes) {
-    const LinearView& view = fitted.edited;
-    const auto place = bias_place(graph_, view);
-    // the target holds the bias of a Conv or Gemm, that of an Add behind a MatMul only where the target is a sum behind it
-    const bool is_inside = place && place->constant != ValueId::absent && (view.kind != LinearKind::matmul || fitted.sum != ValueId::absent);
-    const bool is_shared = place && place->constant != ValueId::absent && !has_single_use(graph_, place->constant);
-    const bool has_bias = place && !is_shared;
-    const Constant old = *graph_.constant(view.weight);
-    const Tensor rows = grouped_rows(view, values(old));
-    RegressionPair& pair = found.at(view.node);
-    if (is_inside && !has_bias) {            // the bias stays: what the rows must make is less it
-      context_.report.skip(graph_.label(view.node), "its bias is shared with other nodes, so it was not fitted");
-      continue;
-    }
-    const auto known = sensitivity_.find(view.node);
-    const LinearFit fit = fit_linear(pair, rows, has_bias, known == sensitivity_.end() ? 1 : known->second.coherence());
-    graph_.set_constant(view.weight, weight_of(view, fit.rows, old));
-    if (has_bias) {
-      const Tensor target = fit.bias.reshape({-1});
-      const Tensor present = is_inside ? values(*graph_.constant(place->constant)).to(at::kDouble).reshape({-1}) : at::zeros_like(target);
-      add_to_bias(graph_, view, *place, target - present);
-    }
-    context_.report.change(graph_.label(view.node), {{"error_before_refit", fit.error_before}, {"relative_error", fit.error}, {"damp", fit.damp}});
-    found.erase(view.node);
-  }
-  for (const FittedNode& fitted : nodes) open_.erase(fitted.edited.node);
-}
-
-void Repair::run(int max_stages) {
-  const std::vector<FittedNode> nodes = fitted_nodes();
-  if (nodes.empty()) return;
-  for (const FittedNode& fitted : nodes) open_.insert(fitted.edited.node);
-  const size_t stages = std::min(nodes.size(), static_cast<size_t>(max_stages));
-  context_.progress.start("repair", static_cast<int64_t>(stages));
-  for (size_t i = 0; i < stages; ++i) {
-    const size_t first = i * nodes.size() / stages, end = (i + 1) * nodes.size() / stages;
-    stage(std::span(nodes).subspan(first, end - first));
-    context_.progress.advance();
-  }
 }
 
 }  // namespace
 
 void repair_channels(Graph& graph, const Graph& original, const AxisClasses& classes, const std::set<ClassId>& removed,
                      const std::set<NodeId>& kept, const std::map<NodeId, OutputSensitivity>& sensitivity, int max_stages, PassContext& context) {
-  Repair(graph, original, classes, removed, kept, sensitivity, context).run(max_stages);
+  const std::vector<FittedNode> nodes = Repair(graph, original, classes, removed, kept).fitted_nodes();
+  refit_linear_nodes(graph, original, nodes, sensitivity, max_stages, context);
 }
 
 }  // namespace niwaki
