@@ -1,0 +1,106 @@
+#include "passes/prune/schedule.h"
+
+#include "passes/prune/mask.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace niwaki {
+namespace {
+
+constexpr double kLow = 0.9, kHigh = 1.1;
+
+/// |w| of what the mask keeps; what is gone ranks below everything.
+Tensor ranked(const Tensor& scores, const Tensor& mask) {
+  const Tensor x = scores.to(at::kDouble);
+  return at::where(mask, x, at::full_like(x, -INFINITY));
+}
+
+int64_t count_zeros(const Tensor& mask) { return mask.numel() - mask.sum().item<int64_t>(); }
+
+/// Zeros after a round; the last weight is never asked for.
+int64_t zeros_after(int64_t zeros, int64_t size, double share) { return std::min(zeros + zero_count(size - zeros, share), std::max<int64_t>(size - 1, 0)); }
+
+double threshold(const Tensor& weights, double c) {
+  const Tensor x = weights.detach().to(at::kDouble).abs();
+  return x.mean().item<double>() + c * x.std(/*unbiased=*/false).item<double>();
+}
+
+}  // namespace
+
+double GradualSchedule::sparsity(int64_t step) const {
+  const double done = std::clamp(static_cast<double>(step - begin) / static_cast<double>(std::max<int64_t>(end - begin, 1)), 0.0, 1.0);
+  return last + (first - last) * std::pow(1 - done, 3);
+}
+
+bool GradualSchedule::is_due(int64_t step) const { return step >= begin && step <= end && ((step - begin) % interval == 0 || step == end); }
+
+Tensor apply_mask(const Tensor& weights, const Tensor& mask) { return at::where(mask, weights, at::zeros_like(weights)); }
+
+Tensor narrower_mask(const Tensor& scores, const Tensor& mask, int64_t num_zeros) {
+  return lowest_mask(ranked(scores, mask), std::max(num_zeros, count_zeros(mask)));
+}
+
+std::vector<Tensor> next_round(const std::vector<Tensor>& weights, const std::vector<Tensor>& masks, double share, MaskScope scope) {
+  std::vector<Tensor> scores, narrower;
+  int64_t zeros = 0, size = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    scores.push_back(ranked(weights[i].detach().abs(), masks[i]));
+    const int64_t gone = count_zeros(masks[i]);
+    if (scope == MaskScope::layer) narrower.push_back(lowest_mask(scores[i], std::max(gone, zeros_after(gone, masks[i].numel(), share))));
+    zeros += gone;
+    size += masks[i].numel();
+  }
+  if (scope == MaskScope::layer || weights.empty()) return narrower;
+  return lowest_masks(scores, std::max(zeros, zeros_after(zeros, size, share)));
+}
+
+std::vector<Tensor> rewind(const std::vector<Tensor>& earlier, const std::vector<Tensor>& masks) {
+  std::vector<Tensor> weights;
+  for (size_t i = 0; i < earlier.size(); ++i) weights.push_back(apply_mask(earlier[i], masks[i]));
+  return weights;
+}
+
+SurgeryThresholds surgery_thresholds(const Tensor& weights, double c) {
+  const double t = std::max(threshold(weights, c), 0.0);
+  return {kLow * t, kHigh * t};
+}
+
+Tensor surgery_mask(const Tensor& weights, const Tensor& mask, const SurgeryThresholds& thresholds) {
+  const Tensor x = weights.detach().to(at::kDouble).abs();
+  return (mask & (x >= thresholds.low)) | (x > thresholds.high);
+}
+
+double surgery_c(const std::vector<Tensor>& weights, double density) {
+  double size = 0;
+  for (const Tensor& one : weights) size += static_cast<double>(one.numel());
+  const auto kept = [&](double c) {
+    double count = 0;
+    for (const Tensor& one : weights) count += (one.detach().to(at::kDouble).abs() > threshold(one, c)).sum().item<double>();
+    return count / size;
+  };
+  double low = -1, high = 1;
+  while (kept(low) < density && low > -1e6) low *= 2;
+  while (kept(high) > density && high < 1e6) high *= 2;
+  for (int i = 0; i < 60; ++i) {
+    const double middle = (low + high) / 2;
+    (kept(middle) > density ? low : high) = middle;
+  }
+  return high;
+}
+
+double SurgerySchedule::probability(int64_t step) const {
+  if (static_cast<double>(step) >= (1 - frozen) * static_cast<double>(steps)) return 0;
+  return std::pow(1 + gamma * static_cast<double>(step), -power);
+}
+
+bool SurgerySchedule::is_due(int64_t step, const Generator& generator) const {
+  const double drawn = static_cast<double>(generator.at(static_cast<uint64_t>(step)) >> 11) * 0x1.0p-53;
+  return drawn < probability(step);
+}
+
+Tensor sr_ste_gradient(const Tensor& gradient, const Tensor& weights, const Tensor& mask, double decay) {
+  return gradient + decay * at::where(mask, at::zeros_like(weights), weights);
+}
+
+}  // namespace niwaki

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "compress/random.h"
+#include "compress/tensor.h"
+
+#include <vector>
+
+namespace niwaki {
+
+/// Sparsity that grows along a cubic curve: s = last + (first - last) (1 - (step - begin) / (end - begin))^3 (1710.01878 eq. 1).
+struct GradualSchedule {
+  double first = 0, last = 0;                // sparsities
+  int64_t begin = 0, end = 1, interval = 1;  // steps; masks are made anew every `interval`
+  double sparsity(int64_t step) const;
+  bool is_due(int64_t step) const;
+};
+
+/// Weights, or the moments that an optimizer keeps of them, with +0.0 where the mask (bool, true = keep) is false: no -0.0, no
+/// drift, whatever stood there. To be called after every step of the optimizer.
+Tensor apply_mask(const Tensor& weights, const Tensor& mask);
+/// The mask that also drops the lowest scores until `num_zeros` are gone; what is gone stays gone.
+Tensor narrower_mask(const Tensor& scores, const Tensor& mask, int64_t num_zeros);
+
+enum class MaskScope { layer, global };
+/// Masks of the next round of iterative magnitude pruning (1803.03635): `share` of what is left goes, the smallest |w| of each
+/// layer or of all layers. Each mask lies inside the one before.
+std::vector<Tensor> next_round(const std::vector<Tensor>& weights, const std::vector<Tensor>& masks, double share, MaskScope scope);
+/// Weights of an earlier step, byte for byte where they are kept, +0.0 elsewhere (1912.05671).
+std::vector<Tensor> rewind(const std::vector<Tensor>& earlier, const std::vector<Tensor>& masks);
+
+/// Thresholds on |w| of dynamic network surgery (1608.04493): below `low` a weight goes, above `high` it returns.
+struct SurgeryThresholds {
+  double low = 0, high = 0;
+};
+/// 0.9 t and 1.1 t for t = mean |w| + c std |w|.
+SurgeryThresholds surgery_thresholds(const Tensor& weights, double c);
+/// False below `low`, true above `high`, as it was between.
+Tensor surgery_mask(const Tensor& weights, const Tensor& mask, const SurgeryThresholds& thresholds);
+/// The c at which the share of all |w| that is above t comes nearest to `density` from below.
+double surgery_c(const std::vector<Tensor>& weights, double density);
+
+/// When masks of surgery are made anew: with probability (1 + gamma step)^-power, never in the last `frozen` share of the steps.
+struct SurgerySchedule {
+  double gamma = 1e-4, power = 1, frozen = 0.3;
+  int64_t steps = 1;
+  double probability(int64_t step) const;
+  bool is_due(int64_t step, const Generator& generator) const;
+};
+
+/// Gradient of the dense shadow weights of N:M training: straight through, plus decay * w where masked (SR-STE, 2102.04010 eq. 8).
+Tensor sr_ste_gradient(const Tensor& gradient, const Tensor& weights, const Tensor& mask, double decay);
+
+}  // namespace niwaki
