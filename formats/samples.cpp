@@ -2,9 +2,12 @@
 
 #include "compress/error.h"
 #include "compress/mapped_file.h"
+#include "formats/idx.h"
 #include "formats/npy.h"
+#include "formats/npy_folder.h"
 
-#include <cstring>
+#include <algorithm>
+#include <filesystem>
 
 namespace niwaki {
 namespace {
@@ -42,28 +45,50 @@ class MemoryArray : public SampleArray {
   Tensor array_;
 };
 
+constexpr uint64_t kHeadBytes = 4096;
+
 std::string first_bytes(const std::string& path) {
   const FileReader file(path);
-  std::string head(std::min<uint64_t>(file.size(), 6), '\0');
+  std::string head(std::min<uint64_t>(file.size(), kHeadBytes), '\0');
   file.read_at(0, std::as_writable_bytes(std::span(head)));
   return head;
 }
 
+bool is_text(std::string_view head) {
+  const auto is_control = [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte == 127 || (byte < 32 && c != '\t' && c != '\r' && c != '\n');
+  };
+  return !head.empty() && std::none_of(head.begin(), head.end(), is_control);
+}
+
+[[noreturn]] void refuse_form(const std::string& path, std::string_view head) {
+  const bool is_pointer = head.starts_with("version https://git-lfs");
+  throw ModelError(
+      "E1714",
+      is_pointer ? "this is a Git LFS pointer, not data"
+                 : "the data is no .npz, .npy, idx or CSV file, and no folder of .npy files",
+      {.where = path,
+       .help = is_pointer
+                   ? "run `git lfs pull`, then try again"
+                   : "save arrays with numpy: np.savez('data.npz', input=x, labels=y)"});
+}
+
 }  // namespace
 
-SampleArrays open_samples(const std::string& path, const Limits& limits) {
+SampleArrays open_samples(const std::string& path, const Limits& limits, const CsvOptions& csv) {
+  std::error_code problem;
+  if (std::filesystem::is_directory(path, problem)) return open_npy_folder(path, limits);
   const std::string head = first_bytes(path);
-  SampleArrays arrays;
-  if (head.rfind("PK\3\4", 0) == 0) {
+  if (head.starts_with("PK\3\4")) {
+    SampleArrays arrays;
     for (auto& [name, array] : open_npz(path, limits)) arrays[name] = std::make_shared<FileArray>(std::move(array));
     return arrays;
   }
-  if (head.rfind("\x93NUMPY", 0) == 0) {
-    arrays["arr_0"] = std::make_shared<FileArray>(open_npy(path, limits));
-    return arrays;
-  }
-  throw ModelError("E1714", "the data is neither an .npz nor an .npy file",
-                   {.where = path, .help = "save arrays with numpy: np.savez('data.npz', input=x, labels=y)"});
+  if (head.starts_with("\x93NUMPY")) return {{"arr_0", std::make_shared<FileArray>(open_npy(path, limits))}};
+  if (is_idx(head)) return open_idx(path, limits);
+  if (is_text(head) && !head.starts_with("version https://git-lfs")) return open_csv(path, csv, limits);
+  refuse_form(path, head);
 }
 
 SampleArrays samples_of(const std::map<std::string, Tensor>& arrays) {

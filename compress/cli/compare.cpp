@@ -56,7 +56,9 @@ using Feeds = std::map<std::string, Tensor>;
 std::vector<Feeds> feeds_of(const CommandLine& line, const Graph& graph, bool& is_random) {
   is_random = !line.has("data");
   if (is_random) return {random_inputs(graph, std::min<int64_t>(line.integer("batch", 4), 32), static_cast<uint64_t>(line.integer("seed", 0)), pairs_of(line, "input"))};
-  const Dataset data = load_dataset(graph, {.path = line.text("data"), .samples = line.integer("samples", kSamples)}, job_request(line), false);
+  JobRequest request = job_request(line);
+  request.evaluation.samples = line.integer("samples", kSamples);
+  const Dataset data = load_dataset(graph, request.evaluation, request, false);
   std::vector<Feeds> feeds;
   for (int64_t i = 0; i < data.num_batches(); ++i) {
     const Dataset::Batch batch = data.batch(i);

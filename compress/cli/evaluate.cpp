@@ -134,7 +134,9 @@ int evaluate_command(const CommandLine& line, Terminal& terminal) {
   request.evaluation.samples = line.integer("samples", 0);
   bool wants_labels = line.list("metric").empty();
   for (const std::string& metric : line.list("metric")) wants_labels |= metric_traits(metric).needs_labels;
-  const Dataset data = load_dataset(model.graph, request.evaluation, request, wants_labels);
+  Strings notes;
+  const Dataset data = load_dataset(model.graph, request.evaluation, request, wants_labels, &notes);
+  for (const std::string& note : notes) terminal.tell(note + "\n");
   const auto metrics = make_metrics(line, model.graph, data);
   const size_t index = output_index(model.graph, line.text("output-name"));
   const Runtime runtime = make_runtime(line, model);

@@ -86,6 +86,8 @@ const std::vector<FlagSpec>& flag_specs() {
       {"calib", 0, text, "DATA", "", kChangers, false, "calibration samples"},
       {"samples", 0, integer, "N", "512", kFeeders, false, "samples to use; evaluation uses all unless told"},
       {"data", 0, text, "DATA", "", kWriters | kEval | kCompare, false, "evaluation samples"},
+      {"preprocess", 0, text, "FILE", "", kWriters | kEval | kCompare, false, "YAML with scale, mean, std and layout for float inputs"},
+      {"csv", 0, text, "KEY=VALUE,...", "label=first", kWriters | kEval | kCompare, false, "how rows of a CSV are laid out: label, header, delimiter"},
       {"metric", 0, text, "NAME", "auto", kWriters | kEval, true, "how quality is measured"},
       {"batch", 0, integer, "N", "8 (bench: 1)", kFeeders, false, "samples at once where the model's batch is free"},
       {"input", 0, name_value, "NAME=VALUE", "", kFeeders, true, "a number for an input that the data lacks"},
@@ -134,8 +136,8 @@ bool is_planned_verb(const std::string& name) {
 }
 
 bool is_planned_flag(const std::string& name) {
-  static constexpr std::array<const char*, 17> kPlanned = {
-      "fix", "dtype", "dim", "bisect", "preprocess", "mask", "save-calibration", "use-calibration", "resume",
+  static constexpr std::array<const char*, 16> kPlanned = {
+      "fix", "dtype", "dim", "bisect", "mask", "save-calibration", "use-calibration", "resume",
       "memory", "work-dir", "config", "allow-python", "trust-input", "html-css", "time-budget", "teacher"};
   return std::find(kPlanned.begin(), kPlanned.end(), name) != kPlanned.end();
 }

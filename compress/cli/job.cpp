@@ -14,6 +14,7 @@
 #include "compress/report/report.h"
 #include "compress/runtime_worker.h"
 #include "compress/statistics.h"
+#include "formats/fit_samples.h"
 #include "formats/samples.h"
 #include "passes/all_passes.h"
 
@@ -104,6 +105,7 @@ class Job {
   std::optional<Dataset> calibration_, evaluation_;
   std::optional<StagedModel> staged_;
   Json report_ = Json::object();
+  Strings data_notes_;                       // of calibration and evaluation data
   std::vector<std::string> keep_;            // --keep, and what recover_quality() adds
   int stage_ = 0, num_stages_ = 0;
   Clock::time_point begin_ = Clock::now();
@@ -138,8 +140,8 @@ void Job::read() {
   original_ = graph_;
   require_matches(graph_, request_.keep, "--keep");
   require_matches(graph_, request_.only, "--only");
-  if (!request_.calibration.path.empty()) calibration_ = load_dataset(graph_, request_.calibration, request_, false);
-  if (!request_.evaluation.path.empty()) evaluation_ = load_dataset(graph_, request_.evaluation, request_, true);
+  if (!request_.calibration.path.empty()) calibration_ = load_dataset(graph_, request_.calibration, request_, false, &data_notes_);
+  if (!request_.evaluation.path.empty()) evaluation_ = load_dataset(graph_, request_.evaluation, request_, true, &data_notes_);
 }
 
 /// For one sample.
@@ -376,7 +378,9 @@ void Job::finish() {
   }
   for (const Pass& pass : passes_) steps.push_back({{pass.name, pass.options}});
   report_["recipe"] = {{"version", 1}, {"target", request_.target}, {"steps", steps}, {"seed", request_.seed}};
-  for (const std::string& note : model_.notes) report_["messages"].push_back(message_of(note));
+  for (const Strings* notes : {&model_.notes, &data_notes_}) {
+    for (const std::string& note : *notes) report_["messages"].push_back(message_of(note));
+  }
 }
 
 JobResult Job::run() {
@@ -422,10 +426,19 @@ JobResult Job::run() {
 
 }  // namespace
 
-Dataset load_dataset(const Graph& graph, const DataRequest& data, const JobRequest& request, bool want_labels) {
-  return Dataset(graph, open_samples(data.path, request.read.limits),
+Dataset load_dataset(const Graph& graph, const DataRequest& data, const JobRequest& request, bool want_labels, Strings* notes) {
+  std::string place = data.path.substr(0, data.path.find_last_not_of('/') + 1);   // a folder may end with slashes
+  place = name_of_file(place);
+  SampleArrays arrays = open_samples(data.path, request.read.limits, data.csv);
+  try {
+    arrays = fit_samples(graph, std::move(arrays), data.preprocess, request.fixed_inputs, notes);
+  } catch (Error& error) {
+    error.within(place);
+    throw;
+  }
+  return Dataset(graph, std::move(arrays),
                  {.samples = data.samples, .batch = want_labels ? std::max<int64_t>(request.batch, 32) : request.batch, .seed = request.seed, .fixed = request.fixed_inputs, .want_labels = want_labels},
-                 name_of_file(data.path));
+                 place);
 }
 
 JobResult run_job(const JobRequest& request, const JobEvents& events) { return Job(request, events).run(); }

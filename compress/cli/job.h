@@ -3,7 +3,9 @@
 #include "compress/dataset.h"
 #include "compress/options.h"
 #include "compress/pass.h"
+#include "formats/csv.h"
 #include "formats/format.h"
+#include "formats/preprocess.h"
 
 #include <functional>
 #include <map>
@@ -15,6 +17,8 @@ namespace niwaki {
 struct DataRequest {
   std::string path;                          // "": none
   int64_t samples = 0;                       // 0: all
+  Preprocess preprocess = {};
+  CsvOptions csv = {};
 };
 
 /// A pass or verb with its options, as in a recipe.
@@ -86,7 +90,7 @@ bool keeps_weights(const std::string& verb, const Json& options);
 /// Options of the verbs quantize and prune, for --help, recipes and Python; empty for others.
 std::vector<OptionText> verb_options(const std::string& verb);
 
-/// The samples of a request, fitted to a graph.
-Dataset load_dataset(const Graph& graph, const DataRequest& data, const JobRequest& request, bool want_labels);
+/// The samples of a request, fitted to a graph; `notes` gets warnings, such as W1715.
+Dataset load_dataset(const Graph& graph, const DataRequest& data, const JobRequest& request, bool want_labels, Strings* notes = nullptr);
 
 }  // namespace niwaki

@@ -58,6 +58,18 @@ void check_limits(const JobRequest& request) {
 
 }  // namespace
 
+void read_data_flags(const CommandLine& line, JobRequest& request) {
+  const std::string file = line.text("preprocess"), csv = line.text("csv");
+  const bool has_data = line.verb == "run" || line.has("calib") || line.has("data");
+  if (!has_data && !(file.empty() && csv.empty())) {
+    throw UsageError("E2001", cat("flag '--", file.empty() ? "csv" : "preprocess", "' is about data, and none is given"), {.help = "give --data DATA or --calib DATA"});
+  }
+  for (DataRequest* data : {&request.calibration, &request.evaluation}) {
+    if (!file.empty()) data->preprocess = read_preprocess(file, request.read.limits);
+    if (!csv.empty()) data->csv = parse_csv_options(csv_block_of(csv), "--csv");
+  }
+}
+
 JobRequest job_request(const CommandLine& line) {
   JobRequest request;
   request.program = line.program;
@@ -95,6 +107,7 @@ JobRequest job_request(const CommandLine& line) {
   request.stop_after = line.text("stop-after");
   request.skip = line.list("skip");
   request.read = read_options(line);
+  read_data_flags(line, request);
   if (line.verb != "eval" && line.list("metric").size() > 1) throw UsageError("E2001", "one --metric decides; found several", {.help = "`niwaki eval` measures several at once"});
   if (request.batch < 1) throw UsageError("E2001", "flag '--batch' got '0'", {.found = "needed 1 or more"});
   check_limits(request);

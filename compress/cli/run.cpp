@@ -72,10 +72,19 @@ class RecipeReader {
     if (!line_.has("data")) request.evaluation.path = path("data.evaluation.path");
     number("data.evaluation.samples", "", request.evaluation.samples);
     text("data.evaluation.metric", "metric", request.metric);
+    read_form("data.calibration", request.calibration);
+    read_form("data.evaluation", request.evaluation);
     number("data.batch", "batch", request.batch);
     if (const Json& inputs = recipe_.at("data.inputs"); inputs.is_object()) {
       for (const auto& [name, value] : inputs.items()) request.fixed_inputs.emplace(name, value.is_string() ? value.get<std::string>() : value.dump());
     }
+  }
+
+  /// `preprocess:` and `csv:` of one kind of data.
+  void read_form(const std::string& key, DataRequest& data) const {
+    const std::string preprocess = key + ".preprocess", csv = key + ".csv";
+    if (const Json* block = own(preprocess, "preprocess")) data.preprocess = parse_preprocess(*block, recipe_.place(preprocess));
+    if (const Json* block = own(csv, "csv")) data.csv = parse_csv_options(*block, recipe_.place(csv));
   }
 
   void read_gates(JobRequest& request) const {

@@ -36,10 +36,22 @@ TEST_F(Samples, RefusesOtherFiles) {
       return error.code();
     }
   };
-  EXPECT_EQ(code_of(put("x.csv", "1,2,3")), "E1714");
+  EXPECT_EQ(code_of(put("x.bin", std::string("1,2\0,3", 6))), "E1714");
+  EXPECT_EQ(code_of(put("x.png", "\x89PNG\r\n\x1a\n")), "E1714");
+  EXPECT_EQ(code_of(put("pointer.npz", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n")), "E1714");
   EXPECT_EQ(code_of(put("empty.npz", "")), "E1714");
   EXPECT_EQ(code_of(at("missing.npz")), "E4004");
   EXPECT_EQ(code_of(put("short.npy", npy_of_floats({1, 2}).substr(0, 130))), "E1703");
+}
+
+TEST_F(Samples, KnowsTheFormByContent) {
+  const SampleArrays rows = open_samples(put("rows.txt", "1,2,3\n4,5,6\n"), {}, {.label = "last"});
+  EXPECT_EQ(rows.at("arr_0")->sizes(), (std::vector<int64_t>{2, 2}));
+  EXPECT_EQ(rows.at("labels")->rows(1, 1).tensor.item<int64_t>(), 6);
+  const SampleArrays bytes = open_samples(put("images", std::string("\0\0\10\2\0\0\0\1\0\0\0\2ab", 14)));
+  EXPECT_EQ(bytes.at("arr_0")->rows(0, 1).tensor[0][1].item<int64_t>(), 'b');
+  put("folder/a.npy", npy_of_floats({1, 2}));
+  EXPECT_EQ(open_samples(at("folder/")).at("arr_0")->sizes(), (std::vector<int64_t>{1, 1, 2}));
 }
 
 TEST(SamplesOf, GivesRowsOfMemory) {
