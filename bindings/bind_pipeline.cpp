@@ -30,6 +30,22 @@ std::vector<Step> steps_of(const Json& json) {
   return steps;
 }
 
+/// `preprocess` and `csv` count for both kinds of data; each is a block, or a path or the flag's text.
+void take_forms(const Json& json, JobRequest& request) {
+  const auto given = [&](const char* key) -> const Json* {
+    const auto found = json.find(key);
+    return found == json.end() || found->is_null() ? nullptr : &*found;
+  };
+  for (DataRequest* data : {&request.calibration, &request.evaluation}) {
+    if (const Json* block = given("preprocess")) {
+      data->preprocess = block->is_string() ? read_preprocess(block->get<std::string>()) : parse_preprocess(*block, "preprocess");
+    }
+    if (const Json* block = given("csv")) {
+      data->csv = parse_csv_options(block->is_string() ? csv_block_of(block->get<std::string>()) : *block, "csv");
+    }
+  }
+}
+
 JobRequest request_of(const Json& json) {
   JobRequest request;
   take(json, "program", request.program);
@@ -42,6 +58,7 @@ JobRequest request_of(const Json& json) {
   take(json, "short_names", request.short_names);
   take(json, "calibration", request.calibration);
   take(json, "evaluation", request.evaluation);
+  take_forms(json, request);
   take(json, "batch", request.batch);
   take(json, "fixed_inputs", request.fixed_inputs);
   take(json, "metric", request.metric);

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,15 +23,16 @@ from niwaki._report import Report
 SHARED = (
     "metric", "max_drop", "max_size", "max_latency_ratio", "keep", "only", "output_name", "batch", "seed", "threads",
     "verify", "latency", "target", "require_gain", "allow_growth", "accept_inconclusive", "clean", "encode", "short_names",
-    "opset", "fixed_inputs",
+    "opset", "fixed_inputs", "preprocess", "csv",
 )
 
 
 def quantize(model, *, calibration=None, samples: int = 512, evaluation=None, report_dir=None, **options) -> Model:
     """Makes weights, and where it pays activations, integers.
 
-    `model` is a Model or a path; `calibration` and `evaluation` are a path, an array, a dict of arrays, `(inputs, labels)`
-    or an iterable of those. Options of the verb (bits, mode, granularity, ...: `niwaki.options("quantize")`) and those that
+    `model` is a Model or a path; `calibration` and `evaluation` are a path (.npz, folder of .npy, idx, CSV), an array, a dict
+    of arrays, `(inputs, labels)` or an iterable of those. `preprocess` (a dict or a YAML file) and `csv` (a dict) say how files
+    are read. Options of the verb (bits, mode, granularity, ...: `niwaki.options("quantize")`) and those that
     all verbs share (metric, max_drop, keep, ...) have the command line's names and defaults.
     """
     return _verb("quantize", model, calibration, samples, evaluation, report_dir, options)
@@ -114,7 +116,11 @@ def compare(a, b, *, data) -> Comparison:
     first, second = (model if isinstance(model, Model) else load(model) for model in (a, b))
     names = [port.name for port in first.inputs]
     with tempfile.TemporaryDirectory(prefix="niwaki-") as folder:
-        with np.load(data_file(data, names, folder, "data")) as archive:
+        path = data_file(data, names, folder, "data")
+        if not zipfile.is_zipfile(path):
+            raise UsageError(f"'{path}' is no .npz file", "E1714", found="niwaki.compare takes .npz files and arrays",
+                             hint="`niwaki compare A B --data DATA` reads folders, idx and CSV files too")
+        with np.load(path) as archive:
             inputs = {name: archive[name] for name in archive.files if name in names}
     differences = []
     after = second.run(inputs)
@@ -154,12 +160,19 @@ def _run(verb: str, model, steps, calibration, samples: int, evaluation, report_
         "calibration": {"path": data_file(calibration, names, str(scratch), "calibration"), "samples": samples},
         "evaluation": {"path": data_file(evaluation, names, str(scratch), "evaluation")},
         "report_directory": os.fspath(report_dir) if report_dir else "", "write_report": report_dir is not None,
-        **{key: str(value) if key.startswith("max_") else value for key, value in shared.items() if value is not None},
+        **{key: _plain(key, value) for key, value in shared.items() if value is not None},
     }
     if report_dir is not None:
         Path(report_dir).mkdir(parents=True, exist_ok=True)
     report, _ = core().run_job(json.dumps(request))
     return Model(core().read_model(str(output)), output.name, folder, Report(json.loads(report)))
+
+
+def _plain(key: str, value: Any) -> Any:
+    """An option as the native part reads it."""
+    if key.startswith("max_"):
+        return str(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _path(model: Model, folder: str) -> str:
