@@ -71,7 +71,8 @@ Tensor surgery_mask(const Tensor& weights, const Tensor& mask, const SurgeryThre
   return (mask & (x >= thresholds.low)) | (x > thresholds.high);
 }
 
-double surgery_c(const std::vector<Tensor>& weights, double density) {
+double surgery_c(const std::vector<Tensor>& weights, double sparsity) {
+  const double wanted = 1 - sparsity;
   double size = 0;
   for (const Tensor& one : weights) size += static_cast<double>(one.numel());
   const auto kept = [&](double c) {
@@ -80,11 +81,11 @@ double surgery_c(const std::vector<Tensor>& weights, double density) {
     return count / size;
   };
   double low = -1, high = 1;
-  while (kept(low) < density && low > -1e6) low *= 2;
-  while (kept(high) > density && high < 1e6) high *= 2;
+  while (kept(low) < wanted && low > -1e6) low *= 2;
+  while (kept(high) > wanted && high < 1e6) high *= 2;
   for (int i = 0; i < 60; ++i) {
     const double middle = (low + high) / 2;
-    (kept(middle) > density ? low : high) = middle;
+    (kept(middle) > wanted ? low : high) = middle;
   }
   return high;
 }

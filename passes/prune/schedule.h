@@ -36,8 +36,8 @@ struct SurgeryThresholds {
 SurgeryThresholds surgery_thresholds(const Tensor& weights, double c);
 /// False below `low`, true above `high`, as it was between.
 Tensor surgery_mask(const Tensor& weights, const Tensor& mask, const SurgeryThresholds& thresholds);
-/// The c at which the share of all |w| that is above t comes nearest to `density` from below.
-double surgery_c(const std::vector<Tensor>& weights, double density);
+/// The c at which the share of all |w| that is not above t comes nearest to `sparsity` from above.
+double surgery_c(const std::vector<Tensor>& weights, double sparsity);
 
 /// When masks of surgery are made anew: with probability (1 + gamma step)^-power, never in the last `frozen` share of the steps.
 struct SurgerySchedule {

@@ -149,7 +149,7 @@ TEST(Surgery, BetweenTheThresholdsNothingChanges) {
 TEST(Surgery, BisectionMeetsTheDensity) {                   // T43
   const std::vector<Tensor> weights = {random_tensor({100, 80}, 1), random_tensor({300, 40}, 2) * 0.1};
   for (const double density : {0.02, 0.1, 0.5, 0.9}) {
-    const double c = surgery_c(weights, density);
+    const double c = surgery_c(weights, 1 - density);
     double kept = 0;
     for (const Tensor& w : weights) kept += static_cast<double>(num_kept(w.abs().to(at::kDouble) > surgery_thresholds(w, c).low / 0.9));
     EXPECT_NEAR(kept / 20000, density, 0.01 * density) << c;
@@ -158,7 +158,7 @@ TEST(Surgery, BisectionMeetsTheDensity) {                   // T43
 
 TEST(Surgery, WeightsReturnAndMasksFreeze) {                // T43
   Problem problem;
-  const SurgeryThresholds thresholds = surgery_thresholds(problem.w, surgery_c({problem.w}, 0.4));
+  const SurgeryThresholds thresholds = surgery_thresholds(problem.w, surgery_c({problem.w}, 0.6));
   const SurgerySchedule schedule{.gamma = 1e-3, .steps = 400};
   const Generator generator(7, "surgery");
   Tensor mask = at::ones({12, 8}, at::kBool);
