@@ -145,7 +145,7 @@ BlockChoice Pruner::choose() {
   BlockSet every;
   for (size_t i = 0; i < blocks_.size(); ++i) every.insert(i);
   if (left(every) > budget) refuse(whole);
-  context_.progress.start("blocks", static_cast<int64_t>(all.size()));
+  context_.progress.start("blocks", static_cast<int64_t>(all.size() + kRetries * blocks_.size()));   // at most
   answers_.emplace(graph_, *context_.calibration, kJudgedSamples, context_.progress);
   if (options_.refit) {
     sensitivity_ = output_sensitivity(graph_, linear_views(graph_), *context_.calibration, kSensitivitySamples, context_.seed, context_.progress);
