@@ -68,19 +68,11 @@ def measured(who, options, common, folder, task, reference):
         wanted = [line for line in told if "error[" in line] or told[-1:]
         return {"who": who, "skipped": f"exit {run.rc}: {wanted[0][:160]}"}
     result = common.score(folder, model)
-    ratio = common.latency_ratio(model, folder / "model.onnx", {**common.first_samples(folder), **zeros(folder)}, rounds=options.rounds)
+    ratio = common.latency_ratio(model, folder / "model.onnx", common.first_samples(folder), rounds=options.rounds)
     low, high = common.drop_interval(reference, result)
     return {"who": who, "value": result["value"], "drop": [common.drop(reference, result), low, high],
             "bytes": model.stat().st_size, "latency": [ratio.value, ratio.low, ratio.high], "seconds": run.seconds,
             "peak_bytes": run.peak_rss_bytes}
-
-
-def zeros(folder):
-    """Scalar inputs that the arrays lack."""
-    import scoring
-
-    session = scoring.open_session(folder / "model.onnx")
-    return scoring.scalar_inputs(session, scoring.load_arrays(folder / "test.npz"))
 
 
 def printed(task, metric, row):

@@ -117,6 +117,7 @@ Tensor convolution_columns(const Graph& graph, const LinearView& view, const Ten
 
 bool has_columns(const Graph& graph, const LinearView& view) {
   const Constant& weight = *graph.constant(view.weight);
+  if (element_count(weight) == 0) return false;
   if (view.kind == LinearKind::conv) return weight.sizes.size() >= 3;
   if (weight.sizes.size() != 2 || view.weight_index != 1) return false;
   if (view.kind == LinearKind::gemm) return int_attribute(graph.node(view.node), "transA", 0) == 0;

@@ -43,36 +43,44 @@ void Histogram::widen(int exponent, bool needs_sign) {
   }
 }
 
-void Histogram::add(const Tensor& numbers) {
-  if (numbers.numel() == 0) return;
-  const Tensor flat = numbers.detach().to(at::kCPU, at::kFloat).reshape({-1}).contiguous();
-  const auto* in = flat.const_data_ptr<float>();
-  const int64_t count = flat.numel();
-  float low = in[0], high = in[0];
-  for (int64_t i = 0; i < count; ++i) {
-    low = std::min(low, in[i]);
-    high = std::max(high, in[i]);
-  }
-  min_ = total_ == 0 ? low : std::min<double>(min_, low);
-  max_ = total_ == 0 ? high : std::max<double>(max_, high);
-  widen(exponent_of(std::max(std::fabs(low), std::fabs(high))), low < 0);
-  // a power of two: the product is exact, so a number falls into the same bin in any batch
-  const float per_width = static_cast<float>(std::ldexp(kBins / (signed_ ? 2.0 : 1.0), -exponent_));
-  const float shift = signed_ ? kBins / 2 : 0;
+template <typename BinOf>
+void Histogram::count_bins(std::span<const float> in, const BinOf& bin_of) {
   std::vector<uint32_t> bins(4 * kBins);     // four tables: equal neighbours do not wait for each other
-  const auto bin_of = [&](float x) { return static_cast<uint32_t>(static_cast<int32_t>(std::floor(x * per_width)) + static_cast<int32_t>(shift)); };
-  int64_t i = 0;
-  for (; i + 4 <= count; i += 4) {
+  size_t i = 0;
+  for (; i + 4 <= in.size(); i += 4) {
     ++bins[bin_of(in[i])];
     ++bins[kBins + bin_of(in[i + 1])];
     ++bins[2 * kBins + bin_of(in[i + 2])];
     ++bins[3 * kBins + bin_of(in[i + 3])];
   }
-  for (; i < count; ++i) ++bins[bin_of(in[i])];
+  for (; i < in.size(); ++i) ++bins[bin_of(in[i])];
   for (int bin = 0; bin < kBins; ++bin) {
     counts_[bin] += int64_t{bins[bin]} + bins[kBins + bin] + bins[2 * kBins + bin] + bins[3 * kBins + bin];
   }
-  total_ += count;
+  total_ += static_cast<int64_t>(in.size());
+}
+
+void Histogram::add(const Tensor& numbers) {
+  if (numbers.numel() == 0) return;
+  const auto [low, high] = at::aminmax(numbers.detach().to(at::kFloat));
+  add(numbers, low.item<double>(), high.item<double>());
+}
+
+void Histogram::add(const Tensor& numbers, double low, double high) {
+  if (numbers.numel() == 0) return;
+  const Tensor flat = numbers.detach().to(at::kCPU, at::kFloat).reshape({-1}).contiguous();
+  min_ = total_ == 0 ? low : std::min(min_, low);
+  max_ = total_ == 0 ? high : std::max(max_, high);
+  widen(exponent_of(std::max(std::fabs(low), std::fabs(high))), low < 0);
+  // a power of two: the product is exact, so a number falls into the same bin in any batch
+  const float per_width = static_cast<float>(std::ldexp(kBins / (signed_ ? 2.0 : 1.0), -exponent_));
+  const int32_t centre = signed_ ? kBins / 2 : 0;
+  const auto bin_of = [&](float x) {
+    const float place = x * per_width;
+    const auto whole = static_cast<int32_t>(place);                        // towards zero; std::floor is a call here
+    return static_cast<uint32_t>(whole - (place < static_cast<float>(whole)) + centre);
+  };
+  count_bins({flat.const_data_ptr<float>(), static_cast<size_t>(flat.numel())}, bin_of);
 }
 
 void Histogram::add(const Histogram& other) {

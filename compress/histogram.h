@@ -3,6 +3,7 @@
 #include "compress/tensor.h"
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace niwaki {
@@ -14,6 +15,7 @@ class Histogram {
   static constexpr int kBins = 2048;
   static constexpr int kLeastExponent = -100;   // kBins / 2^e is a float; smaller numbers fall into the bins around zero
   void add(const Tensor& numbers);           // any shape, floating point, finite
+  void add(const Tensor& numbers, double low, double high);   // their least and greatest, where they are known
   void add(const Histogram& other);
   double low() const { return min_; }        // exact
   double high() const { return max_; }
@@ -25,6 +27,8 @@ class Histogram {
 
  private:
   void widen(int exponent, bool needs_sign);
+  template <typename BinOf>
+  void count_bins(std::span<const float> in, const BinOf& bin_of);
   int exponent_ = kLeastExponent;
   bool signed_ = false;
   std::vector<int64_t> counts_ = std::vector<int64_t>(kBins);

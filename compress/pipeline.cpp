@@ -18,7 +18,7 @@ constexpr int64_t kGrowth = 4096;            // bytes that a clean-up may add (a
 void check_needs(std::span<const Pass> passes, const RunInputs& inputs) {
   for (const Pass& pass : passes) {
     if (pass.needs.calibration && inputs.calibration == nullptr) {
-      throw UsageError("E2014", cat("pass '", pass.name, "' needs calibration data"), {.help = "give --calib DATA, or use --mode storage"});
+      throw UsageError("E2014", cat("pass '", pass.name, "' needs calibration data"), {.help = cat("give --calib DATA", pass.name.starts_with("quantize") ? ", or use --mode storage" : "")});
     }
   }
 }

@@ -93,17 +93,18 @@ class Collector {
     if (wants_histogram || wanted_.ranges.contains(id)) {
       const auto [low, high] = at::aminmax(numbers);
       const double least = low.item<double>(), most = high.item<double>();
-      if (!std::isfinite(least) || !std::isfinite(most)) {
-        throw ModelError("E1710", cat("value '", printable(graph_.value(id).name), "' became NaN or infinite"),
-                         {.found = cat("in the samples from ", first, " on")});
-      }
+      if (!std::isfinite(least) || !std::isfinite(most)) refuse_infinite(id, first);
       const auto [known, is_new] = found.ranges_.emplace(id, Range{least, most});
       if (!is_new) known->second = {std::min(known->second.low, least), std::max(known->second.high, most)};
-      if (wants_histogram) found.histograms_[id].add(numbers);
+      if (wants_histogram) found.histograms_[id].add(numbers, least, most);
     }
     const auto axis = wanted_.channels.find(id);
     if (axis != wanted_.channels.end()) add_channels(found.channels_[id], numbers, axis->second);
     see_columns(found, id, numbers, first);
+  }
+
+  [[noreturn]] void refuse_infinite(ValueId id, int64_t first) const {
+    throw ModelError("E1710", cat("value '", printable(graph_.value(id).name), "' became NaN or infinite"), {.found = cat("in the samples from ", first, " on")});
   }
 
   void see_columns(Statistics& found, ValueId id, const Tensor& numbers, int64_t first) const {
@@ -114,6 +115,8 @@ class Collector {
         known = known.defined() ? known + sums : sums;
       }
     }
+    const bool has_gram = grams_.contains(id) || wanted_.value_grams.contains(id);
+    if (has_gram && !std::isfinite(numbers.sum(at::kDouble).item<double>())) refuse_infinite(id, first);
     if (const auto readers = grams_.find(id); readers != grams_.end()) {
       for (const LinearView* view : readers->second) add(found.grams_[view->node], read_columns(graph_, *view, numbers, {wanted_.positions, wanted_.seed}, first), numbers.size(0));
     }

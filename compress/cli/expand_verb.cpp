@@ -89,7 +89,7 @@ struct PruneVerb {
   std::string pattern = "channels";
   std::optional<double> sparsity, macs_ratio;
   AnyImportance importance = AnyImportance::automatic;
-  Switch refit = Switch::on;
+  std::optional<Switch> refit;               // on where there is calibration data
   int round_to = 0;
   void validate() const {}
   static constexpr auto fields() {
@@ -118,7 +118,7 @@ std::vector<Step> prune_channels_step(const PruneVerb& verb) {
     throw UsageError("E2013", cat("importance '", names(verb.importance)[static_cast<size_t>(verb.importance)], "' is for single weights, not for channels"),
                      {.help = "use auto, magnitude, obs or taylor, or --pattern unstructured"});
   }
-  Json options = {{"importance", names(verb.importance)[static_cast<size_t>(verb.importance)]}, {"refit", verb.refit == Switch::on}, {"round_to", verb.round_to}};
+  Json options = {{"importance", names(verb.importance)[static_cast<size_t>(verb.importance)]}, {"refit", verb.refit != Switch::off}, {"round_to", verb.round_to}};
   if (verb.macs_ratio) options["macs_ratio"] = *verb.macs_ratio;
   if (verb.sparsity) options["sparsity"] = *verb.sparsity;
   return {{"prune_channels", options}};
@@ -130,7 +130,7 @@ std::vector<Step> prune_blocks_step(const PruneVerb& verb) {
                      {.help = "leave --importance out: a block is worth what its absence costs"});
   }
   if (verb.round_to != 0) throw UsageError("E2013", "blocks go whole: there are no widths to round", {.help = "leave --round-to out"});
-  Json options = {{"refit", verb.refit == Switch::on}};
+  Json options = {{"refit", verb.refit != Switch::off}};
   if (verb.macs_ratio) options["macs_ratio"] = *verb.macs_ratio;
   if (verb.sparsity) options["sparsity"] = *verb.sparsity;
   return {{"prune_blocks", options}};
@@ -151,8 +151,9 @@ std::vector<Step> prune_weights_step(const PruneVerb& verb) {
   if (verb.sparsity && std::abs(*verb.sparsity - implied) > 1e-9) {
     throw UsageError("E2013", cat("pattern ", verb.pattern, " has a sparsity of ", implied, ", not ", *verb.sparsity), {.help = "leave --sparsity out"});
   }
-  return {{"prune_weights", {{"pattern", verb.pattern}, {"sparsity", implied}, {"importance", names(verb.importance)[static_cast<size_t>(verb.importance)]},
-                             {"refit", verb.refit == Switch::on}}}};
+  Json options = {{"pattern", verb.pattern}, {"sparsity", implied}, {"importance", names(verb.importance)[static_cast<size_t>(verb.importance)]}};
+  if (verb.refit) options["refit"] = *verb.refit == Switch::on;
+  return {{"prune_weights", options}};
 }
 
 std::vector<Step> prune_steps(Json options) {

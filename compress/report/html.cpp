@@ -203,6 +203,12 @@ std::vector<const Json*> nodes_by(const Json& report, const std::string& key, bo
   return nodes;
 }
 
+std::string sizes_text(const Json& sizes) {
+  std::string words;
+  for (const Json& size : sizes) words += (words.empty() ? "" : " × ") + (size.is_number() ? grouped(size.get<double>()) : "?");
+  return words;
+}
+
 std::string more_than(size_t all, size_t shown) {
   return all > shown
              ? element("p", grouped(static_cast<double>(all - shown)) + " more are in report.json.",
@@ -235,6 +241,26 @@ std::string nodes_plot(const Json& report) {
   return section("Bytes by node, largest first",
                  bar_chart(bars, "Bytes by node, before and after") +
                      folded("Table", table(columns, rows) + more_than(nodes.size(), kTabled)));
+}
+
+/// What pruning took from each node, and what the repair left of the error.
+std::string pruned_table(const Json& report) {
+  std::vector<Cells> rows;
+  size_t count = 0;
+  for (const Json& node : item(report, "nodes")) {
+    const auto zeros = number(node, "sparsity");
+    const Json &was = item(node, "weight_before"), &is = item(node, "weight_after");
+    if (!zeros && !was.is_array()) continue;
+    if (++count > kTabled) continue;
+    const auto before = number(node, "error_before_refit"), after = number(node, "relative_error");
+    rows.push_back({cell(node, "name"), html_text(sizes_text(was)), html_text(sizes_text(is)),
+                    zeros ? fixed(100 * *zeros, 1) + " %" : "", optional_text(before, 4), optional_text(after, 4)});
+  }
+  if (rows.empty()) return "";
+  const std::vector<Column> columns = {{"node"}, {"weight before"}, {"weight after"}, {"zeros", true}, {"error before repair", true}, {"error", true}};
+  return section("Pruned", table(columns, rows) + more_than(count, kTabled) +
+                               element("p", "Errors are those of the node's outputs, squared, relative to the original's, on samples that the fit did not see "
+                                            "where channels went, else on those it saw.", "class=\"muted-text\""));
 }
 
 std::string sensitivity_plot(const Json& report) {
@@ -387,7 +413,7 @@ std::string listed(const Json& entries, const std::string& title) {
       continue;
     }
     std::vector<std::string> parts;
-    for (const char* key : {"code", "what", "message", "reason", "help"}) {
+    for (const char* key : {"code", "what", "message", "why", "reason", "help"}) {
       if (!text(entry, key).empty()) parts.push_back(text(entry, key));
     }
     lines += element("li", html_text(joined(parts, " · ")));
@@ -455,7 +481,7 @@ std::string html(const Json& report) {
     page += element("p", "compressed from " + cell(*model, "name"), "class=\"lead\"");
   page += banner(report) + "\n" + headline_table(report) + gates_table(report) +
           trials_table(report) + parts_plot(report);
-  page += nodes_plot(report) + sensitivity_plot(report) + histograms(report) +
+  page += nodes_plot(report) + pruned_table(report) + sensitivity_plot(report) + histograms(report) +
           latency_plot(report) + not_compressed(report);
   page += listed(item(report, "changes"), "Changes to the model besides compression") +
           listed(item(report, "messages"), "Messages");

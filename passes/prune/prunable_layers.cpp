@@ -55,8 +55,8 @@ LayerReader reader_of(const Graph& graph, const LinearView& view) {
 std::string weight_obstacle(const Graph& graph, const LinearView& view) {
   const Constant* weight = fixed_constant(graph, view.weight);
   if (weight == nullptr) return "a caller may set its weight";
-  if (!has_columns(graph, view)) return "what it reads has no matrix form here (ConvTranspose, weights per batch or on the left)";
   if (element_count(*weight) == 0) return "its weight is empty";
+  if (!has_columns(graph, view)) return "what it reads has no matrix form here (ConvTranspose, weights per batch or on the left)";
   if (is_interface(graph, view.weight)) return "its weight is an output of the model";
   return at::isfinite(values(*weight)).all().item<bool>() ? "" : "its weight has numbers that are not finite";
 }

@@ -45,7 +45,7 @@ class Pruner {
   const PruneChannelsOptions& options_;
   PassContext& context_;
   AxisClasses classes_;
-  std::set<NodeId> kept_;
+  std::set<NodeId> kept_, infinite_;         // left alone; of these, nodes with weights that are no numbers
   ChannelFamilies found_;
   std::optional<Statistics> statistics_;
   std::map<NodeId, OutputSensitivity> sensitivity_;
@@ -57,6 +57,11 @@ class Pruner {
 void Pruner::find_kept() {
   for (const NodeId id : graph_.main().nodes) {
     if (!is_selected(graph_, id, context_.keep, context_.only)) kept_.insert(id);
+    const auto view = linear_view(graph_, id);
+    if (view && !at::isfinite(values(*graph_.constant(view->weight))).all().item<bool>()) {
+      infinite_.insert(id);
+      kept_.insert(id);
+    }
   }
 }
 
@@ -273,7 +278,7 @@ void Pruner::report(const Graph& before, const std::set<ClassId>& removed) {
   for (const LinearView& view : linear_views(before)) {
     const std::string label = before.label(view.node);
     if (kept_.contains(view.node)) {
-      context_.report.skip(label, "left alone by --keep or --only");
+      context_.report.skip(label, infinite_.contains(view.node) ? "its weight has numbers that are not finite" : "left alone by --keep or --only");
       continue;
     }
     const auto &old = before.constant(view.weight)->sizes, &now = graph_.constant(graph_.node(view.node).inputs[view.weight_index])->sizes;

@@ -55,7 +55,7 @@ bool is_depthwise(const LinearView& view, const Constant& weight) {
 }
 
 std::optional<Contraction> contraction(const Graph& graph, const AxisClasses& classes, const LinearView& view) {
-  if (!fixed_constant(graph, view.weight) || !classes.knows(view.input)) return std::nullopt;
+  if (!fixed_constant(graph, view.weight) || !classes.knows(view.input) || element_count(*graph.constant(view.weight)) == 0) return std::nullopt;
   const Node& node = graph.node(view.node);
   if (view.kind == LinearKind::gemm && int_attribute(node, "transA", 0) != 0) return std::nullopt;
   const Tensor columns = by_columns(view, values(*graph.constant(view.weight)).to(at::kDouble));

@@ -122,7 +122,7 @@ TEST(Pipeline, ChecksNeedsBeforeAnyWork) {
     run_all({rename("one", "1"), pass("two", [](Graph&, PassContext&) {}, {.calibration = true})}, graph);
     FAIL();
   } catch (const UsageError& error) {
-    EXPECT_EQ(error.text(), "error[E2014]: pass 'two' needs calibration data\nhelp: give --calib DATA, or use --mode storage");
+    EXPECT_EQ(error.text(), "error[E2014]: pass 'two' needs calibration data\nhelp: give --calib DATA");
   }
   EXPECT_EQ(graph.main().doc, "");
 }

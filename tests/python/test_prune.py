@@ -74,7 +74,7 @@ def test_zeros_are_exact_and_shrink_the_file(niwaki, models, tmp_path):
     ({"pattern": "blocks"}, "E2017"),
     ({"pattern": "blocks", "macs_ratio": 0.5, "importance": "obs"}, "E2013"),
     ({"pattern": "blocks", "macs_ratio": 0.5, "round_to": 8}, "E2013"),
-    ({"pattern": "blocks", "macs_ratio": 0.5}, "E3210"),
+    ({"pattern": "blocks", "macs_ratio": 0.01}, "E3210"),
 ])
 def test_bad_targets_are_refused(niwaki, models, options, code):
     with pytest.raises(niwaki.Error) as error:
