@@ -10,7 +10,7 @@
 namespace niwaki {
 namespace {
 
-constexpr int64_t kSamples = 16;
+constexpr int64_t kSamples = 16, kNumbers = 1 << 20;   // fewer samples where they are large, at least two
 constexpr double kFloatTolerance = 1e-3;     // of the largest output: sums in another order, 512 terms deep
 constexpr double kIntegerTolerance = 0.5;    // of the largest output: codes that differ by one add up over the layers
 constexpr double kLeastSqnrDb = 14;          // of the runtime against the executor, over all outputs with integer kernels
@@ -77,7 +77,10 @@ void compare(const Tensor& got, const Tensor& want, const std::string& name, Dif
 std::vector<Dataset::Batch> trial_batches(const Graph& graph, const Dataset* samples) {
   std::vector<Dataset::Batch> batches;
   if (samples) {
-    const Dataset few = samples->head(kSamples);
+    const Dataset::Batch first = samples->head(1).batch(0);
+    int64_t numbers = 1;
+    for (const RunValue& input : first.inputs) numbers += input.tensor.defined() ? input.tensor.numel() : 0;
+    const Dataset few = samples->head(std::clamp<int64_t>(kNumbers / numbers, 2, kSamples));
     for (int64_t i = 0; i < few.num_batches(); ++i) batches.push_back(few.batch(i));
   } else if (auto batch = invented_batch(graph)) {
     batches.push_back(std::move(*batch));
