@@ -11,33 +11,51 @@ constexpr int kBins = Histogram::kBins;
 
 double centre(const Histogram& histogram, int bin) { return (histogram.edge(bin) + histogram.edge(bin + 1)) / 2; }
 
+/// Centre and count of the bins that hold something.
+struct Weighed {
+  double x, count;
+};
+
+std::vector<Weighed> weighed_bins(const Histogram& histogram) {
+  std::vector<Weighed> bins;
+  for (int bin = 0; bin < kBins; ++bin) {
+    const int64_t count = histogram.counts()[bin];
+    if (count != 0) bins.push_back({std::clamp(centre(histogram, bin), histogram.low(), histogram.high()), static_cast<double>(count)});
+  }
+  return bins;
+}
+
+/// Half to even, for |x| < 2^51: std::nearbyint is a call here, and this is the inner loop of the search.
+double rounded(double x) {
+  constexpr double kShift = 6755399441055744.0;        // 1.5 * 2^52: whole numbers are next to each other there
+  return (x + kShift) - kShift;
+}
+
 /// Squared error of the bins' centres on the grid that covers [low, high].
-double grid_error(const Histogram& histogram, double low, double high, int bits, bool is_symmetric) {
+double grid_error(const std::vector<Weighed>& bins, double low, double high, int bits, bool is_symmetric) {
   const double steps = is_symmetric ? std::ldexp(1.0, bits) - 2 : std::ldexp(1.0, bits) - 1;
   const double scale = (high - low) / steps;
   if (!(scale > 0)) return std::numeric_limits<double>::infinity();
   const double zero = std::nearbyint(-low / scale);    // 0 is a code: the grid moves to it
   const double first = -zero * scale, last = (steps - zero) * scale, per_scale = 1 / scale;
   double error = 0;
-  for (int bin = 0; bin < kBins; ++bin) {
-    const int64_t count = histogram.counts()[bin];
-    if (count == 0) continue;
-    const double x = std::clamp(centre(histogram, bin), histogram.low(), histogram.high());
-    const double near = std::clamp(std::nearbyint(x * per_scale) * scale, first, last);
-    error += static_cast<double>(count) * (x - near) * (x - near);
+  for (const Weighed& bin : bins) {
+    const double near = std::clamp(rounded(bin.x * per_scale) * scale, first, last);
+    error += bin.count * (bin.x - near) * (bin.x - near);
   }
   return error;
 }
 
 EstimatedRange by_mse(const Histogram& histogram, int bits, bool is_symmetric) {
   const double least = std::min(0.0, histogram.low()), most = std::max(0.0, histogram.high());
+  const std::vector<Weighed> bins = weighed_bins(histogram);
   EstimatedRange best{least, most};
   if (is_symmetric) {
     const double largest = std::max(-least, most);
     double lowest = std::numeric_limits<double>::infinity();
     for (int percent = 100; percent >= 20; --percent) {
       const double high = largest * percent / 100;
-      const double error = grid_error(histogram, -high, high, bits, true);
+      const double error = grid_error(bins, -high, high, bits, true);
       if (error < lowest) {
         lowest = error;
         best = {-high, high};
@@ -45,12 +63,12 @@ EstimatedRange by_mse(const Histogram& histogram, int bits, bool is_symmetric) {
     }
     return best;
   }
-  double lowest = grid_error(histogram, best.low, best.high, bits, false);
+  double lowest = grid_error(bins, best.low, best.high, bits, false);
   const auto search = [&](double EstimatedRange::*side, double limit) {
     for (int percent = 99; percent >= 20; --percent) {
       EstimatedRange trial = best;
       trial.*side = limit * percent / 100;
-      const double error = grid_error(histogram, trial.low, trial.high, bits, false);
+      const double error = grid_error(bins, trial.low, trial.high, bits, false);
       if (error >= lowest) continue;
       lowest = error;
       best = trial;
