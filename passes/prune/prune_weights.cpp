@@ -19,6 +19,7 @@ constexpr size_t kStages = 12;               // runs over the data, each up to i
 constexpr std::array kLevels = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95};   // of the loss curves
 constexpr int64_t kCurveSamples = 128, kTrialSamples = 32;   // how the zeros are shared out needs less data than the fit
 
+constexpr double kLeastShare = 0.01;         // of all weights: smaller layers stay dense; less beyond a sparsity of 0.7
 constexpr double kMostBytes = 2e9;           // of the second moments that are held together
 
 struct Pattern {
@@ -118,7 +119,9 @@ class Pruner {
 int64_t zeros_in(const Tensor& x) { return (x == 0).sum().item<int64_t>(); }
 
 void Pruner::take_layers() {
-  const LayerLimits limits{.keeps_last = method_.pattern.of == 0 && method_.sparsity > 0.5};
+  // what stays dense must stay small beside what is left of the others
+  const double least_share = std::min(kLeastShare, kLeastShare * (1 - method_.sparsity) / 0.3);
+  const LayerLimits limits{.least_share = least_share, .keeps_last = method_.pattern.of == 0 && method_.sparsity > 0.5};
   for (PrunableLayer& layer : prunable_layers(graph_, limits, context_)) {
     Work work{.layer = std::move(layer), .label = {}, .weights = {}};
     work.label = graph_.label(work.layer.readers[0].view.node);
