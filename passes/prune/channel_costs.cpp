@@ -37,8 +37,6 @@ class Terms {
   std::map<ClassId, std::pair<size_t, double>> family_of_;
 };
 
-bool is_recurrent(const Node& node) { return is_default_domain(node.domain) && (node.op == "LSTM" || node.op == "GRU" || node.op == "RNN"); }
-
 double elements(const Graph& graph, ValueId id) { return static_cast<double>(element_count(*graph.constant(id))); }
 
 }  // namespace

@@ -6,11 +6,12 @@
 #include <algorithm>
 
 namespace niwaki {
+
+bool is_recurrent(const Node& node) { return is_default_domain(node.domain) && (node.op == "LSTM" || node.op == "GRU" || node.op == "RNN"); }
+
 namespace {
 
 using Ids = std::span<const ClassId>;
-
-bool is_recurrent(const Node& node) { return is_default_domain(node.domain) && (node.op == "LSTM" || node.op == "GRU" || node.op == "RNN"); }
 
 /// The axis of a linear node's input that it sums over.
 size_t summed_axis(const AxisClasses& classes, const LinearView& view) {

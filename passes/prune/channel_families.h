@@ -31,6 +31,9 @@ struct ChannelFamily {
   size_t width() const { return blocks.front().size(); }
 };
 
+/// LSTM, GRU or RNN.
+bool is_recurrent(const Node& node);
+
 struct ChannelFamilies {
   std::vector<ChannelReader> readers;
   std::vector<ChannelFamily> families;

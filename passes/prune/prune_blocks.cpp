@@ -4,6 +4,7 @@
 #include "compress/error.h"
 #include "compress/graph_edit.h"
 #include "passes/prune/choose_blocks.h"
+#include "passes/prune/prune_target.h"
 #include "passes/prune/repair_channels.h"
 
 #include <algorithm>
@@ -42,7 +43,7 @@ class Pruner {
   void run();
 
  private:
-  bool counts_macs() const { return options_.macs_ratio < 1; }
+  bool counts_macs() const { return target_.counts_macs(); }
   bool is_kept(const ResidualBlock& block) const;
   void look();
   double worth(NodeId node) const;
@@ -59,6 +60,7 @@ class Pruner {
 
   Graph& graph_;
   const PruneBlocksOptions& options_;
+  const PruneTarget target_{.macs_ratio = options_.macs_ratio, .sparsity = options_.sparsity};
   PassContext& context_;
   KnownSizes sizes_;
   std::vector<ResidualBlock> blocks_;
@@ -128,18 +130,11 @@ std::vector<const ResidualBlock*> Pruner::blocks_of(const BlockSet& removed) con
 void Pruner::refuse(double whole) const {
   BlockSet all;
   for (size_t i = 0; i < blocks_.size(); ++i) all.insert(i);
-  const double reached = left(all) / whole;
-  char nearest[32];
-  if (counts_macs()) std::snprintf(nearest, sizeof nearest, "%.3f", std::ceil(reached * 1000) / 1000);
-  else std::snprintf(nearest, sizeof nearest, "%.3f", std::floor((1 - reached) * 1000) / 1000);
-  throw UnsupportedError("E3210", cat("the target cannot be reached: ", counts_macs() ? "--macs-ratio " : "--sparsity ", counts_macs() ? options_.macs_ratio : options_.sparsity),
-                         {.found = cat("needed ", counts_macs() ? "at least " : "at most ", nearest, " with ", blocks_.size(), " residual blocks that may go"),
-                          .help = "ask for less, or use --pattern channels"});
+  refuse_target(target_, left(all) / whole, cat(blocks_.size(), " residual blocks that may go"), "ask for less, or use --pattern channels");
 }
 
 BlockChoice Pruner::choose() {
-  const double whole = counts_macs() && context_.original_macs > 0 ? context_.original_macs : present_;
-  const double budget = whole * (counts_macs() ? options_.macs_ratio : 1 - options_.sparsity) * (1 + 1e-9);
+  const double whole = target_.whole(present_, context_.original_macs), budget = target_.budget(whole);
   if (present_ <= budget) return {.is_reached = true};
   const std::vector<BlockSet> all = candidates();
   BlockSet every;
@@ -253,12 +248,7 @@ void Pruner::run() {
 
 }  // namespace
 
-void PruneBlocksOptions::validate() const {
-  if (macs_ratio <= 0) throw UsageError("E2008", cat("macs_ratio ", macs_ratio, " is not in (0, 1]"));
-  if (sparsity >= 1) throw UsageError("E2008", cat("sparsity ", sparsity, " is not below 1 for blocks"));
-  if (macs_ratio < 1 && sparsity > 0) throw UsageError("E2013", "macs_ratio and sparsity are two targets", {.help = "give one of them"});
-  if (macs_ratio >= 1 && sparsity <= 0) throw UsageError("E2017", "no target was given", {.help = "give --macs-ratio F or --sparsity F"});
-}
+void PruneBlocksOptions::validate() const { require_one_target({.macs_ratio = macs_ratio, .sparsity = sparsity}, "blocks"); }
 
 void prune_blocks(Graph& graph, const PruneBlocksOptions& options, PassContext& context) { Pruner(graph, options, context).run(); }
 

@@ -1,13 +1,12 @@
 #include "passes/prune/prune_channels.h"
 
 #include "compress/error.h"
-#include "compress/graph_edit.h"
-#include "compress/onnx/infer_shapes.h"
 #include "compress/sensitivity.h"
 #include "compress/statistics.h"
 #include "passes/prune/channel_costs.h"
 #include "passes/prune/linear_bias.h"
 #include "passes/prune/obs_order.h"
+#include "passes/prune/prune_target.h"
 #include "passes/prune/repair_channels.h"
 #include "passes/prune/slice_classes.h"
 
@@ -29,7 +28,6 @@ class Pruner {
  private:
   void find_kept();
   void look();
-  double row_weight(const ChannelReader& reader) const;
   ObsProblem problem(const ChannelReader& reader) const;
   Tensor gradient_of(const ChannelReader& reader) const;
   void order(size_t family);
@@ -39,7 +37,6 @@ class Pruner {
   std::set<ClassId> choose();
   void fold_means(const Graph& before, const std::set<ClassId>& removed);
   void report(const Graph& before, const std::set<ClassId>& removed);
-  void tell_frozen();
 
   Graph& graph_;
   const PruneChannelsOptions& options_;
@@ -210,11 +207,10 @@ std::vector<int64_t> Pruner::widths(const std::vector<CostTerm>& terms, double b
 }
 
 std::set<ClassId> Pruner::choose() {
-  const bool counts_macs = options_.macs_ratio < 1;
-  const std::vector<CostTerm> terms = counts_macs ? mac_terms(graph_, classes_, found_.families, sizes_) : weight_terms(graph_, classes_, found_.families);
+  const PruneTarget target{.macs_ratio = options_.macs_ratio, .sparsity = options_.sparsity};
+  const std::vector<CostTerm> terms = target.counts_macs() ? mac_terms(graph_, classes_, found_.families, sizes_) : weight_terms(graph_, classes_, found_.families);
   const std::vector<int64_t> none(found_.families.size(), 0);
-  const double present = cost_of(terms, none), whole = counts_macs && context_.original_macs > 0 ? context_.original_macs : present;
-  const double budget = whole * (counts_macs ? options_.macs_ratio : 1 - options_.sparsity) * (1 + 1e-9);
+  const double present = cost_of(terms, none), whole = target.whole(present, context_.original_macs), budget = target.budget(whole);
   if (present <= budget) return {};
   orders_.resize(found_.families.size());
   losses_.resize(found_.families.size());
@@ -226,11 +222,8 @@ std::set<ClassId> Pruner::choose() {
   const std::vector<int64_t> removed = widths(terms, budget);
   const double reached = cost_of(terms, removed);
   if (reached > budget) {
-    char smallest[32];
-    std::snprintf(smallest, sizeof smallest, "%.3f", std::ceil((counts_macs ? reached / whole : 1 - reached / whole) * 1000) / 1000);
-    throw UnsupportedError("E3210", cat("the target cannot be reached: ", counts_macs ? "--macs-ratio " : "--sparsity ", counts_macs ? options_.macs_ratio : options_.sparsity),
-                           {.found = cat("needed ", counts_macs ? "at least " : "at most ", smallest, " with ", found_.families.size(), " groups of channels that may shrink"),
-                            .help = "ask for less, lower --round-to, or see what is frozen with `niwaki inspect MODEL --prunable`"});
+    refuse_target(target, reached / whole, cat(found_.families.size(), " groups of channels that may shrink"),
+                  "ask for less, lower --round-to, or see what is frozen with `niwaki inspect MODEL --prunable`");
   }
   std::set<ClassId> classes;
   for (size_t i = 0; i < removed.size(); ++i) {
@@ -265,11 +258,7 @@ void Pruner::fold_means(const Graph& before, const std::set<ClassId>& removed) {
     const auto place = bias_place(graph_, view);
     if (!place || place->constant == ValueId::absent || shift.abs().max().item<double>() == 0) continue;
     const size_t rank = classes_.num_axes(view.output);
-    const auto ids = classes_.axis(view.output, view.kind == LinearKind::conv ? 1 : rank - 1);
-    std::vector<int64_t> left;
-    for (size_t i = 0; i < ids.size(); ++i) {
-      if (!removed.contains(ids[i])) left.push_back(static_cast<int64_t>(i));
-    }
+    const std::vector<int64_t> left = kept_indices(classes_, removed, view.output, view.kind == LinearKind::conv ? 1 : rank - 1);
     add_to_bias(graph_, view, *place, shift.index_select(0, at::tensor(left, at::kLong)));
   }
 }
@@ -319,12 +308,7 @@ void Pruner::run() {
 
 }  // namespace
 
-void PruneChannelsOptions::validate() const {
-  if (macs_ratio <= 0) throw UsageError("E2008", cat("macs_ratio ", macs_ratio, " is not in (0, 1]"));
-  if (sparsity >= 1) throw UsageError("E2008", cat("sparsity ", sparsity, " is not below 1 for channels"));
-  if (macs_ratio < 1 && sparsity > 0) throw UsageError("E2013", "macs_ratio and sparsity are two targets", {.help = "give one of them"});
-  if (macs_ratio >= 1 && sparsity <= 0) throw UsageError("E2017", "no target was given", {.help = "give --macs-ratio F or --sparsity F"});
-}
+void PruneChannelsOptions::validate() const { require_one_target({.macs_ratio = macs_ratio, .sparsity = sparsity}, "channels"); }
 
 Needs PruneChannelsOptions::needs() const { return {.calibration = importance == ChannelImportance::obs || importance == ChannelImportance::taylor}; }
 

@@ -3,6 +3,7 @@
 #include "compress/error.h"
 #include "compress/graph_edit.h"
 #include "passes/prune/linear_bias.h"
+#include "passes/prune/slice_classes.h"
 
 #include <algorithm>
 
@@ -232,12 +233,7 @@ Tensor Repair::kept_outputs(const LinearView& view) const {
   const size_t rank = classes_.num_axes(view.output);
   const size_t axis = view.kind == LinearKind::conv ? 1 : rank - 1;
   if (!is_cut(view.output, axis)) return {};
-  std::vector<int64_t> left;
-  const auto ids = classes_.axis(view.output, axis);
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (!removed_.contains(ids[i])) left.push_back(static_cast<int64_t>(i));
-  }
-  return at::tensor(left, at::kLong);
+  return at::tensor(kept_indices(classes_, removed_, view.output, axis), at::kLong);
 }
 
 std::vector<FittedNode> Repair::fitted_nodes() const {

@@ -23,7 +23,7 @@ class Slicer {
   bool is_cut(ValueId value, size_t axis) const;
   /// Indices below `end` that stay.
   int64_t kept(ValueId value, size_t axis, size_t end = SIZE_MAX) const;
-  Ints kept_indices(ValueId value, size_t axis) const;
+  Ints kept_indices(ValueId value, size_t axis) const { return niwaki::kept_indices(classes_, removed_, value, axis); }
   void set_ints(NodeId id, size_t index, const std::string& attribute, const Ints& numbers);
   std::optional<Ints> ints_of(const Node& node, size_t index, const std::string& attribute) const;
   void rewrite(NodeId id);
@@ -54,15 +54,6 @@ bool Slicer::is_cut(ValueId value, size_t axis) const {
 int64_t Slicer::kept(ValueId value, size_t axis, size_t end) const {
   const auto ids = classes_.axis(value, axis);
   return std::count_if(ids.begin(), ids.begin() + static_cast<int64_t>(std::min(end, ids.size())), [&](ClassId id) { return !goes(id); });
-}
-
-Ints Slicer::kept_indices(ValueId value, size_t axis) const {
-  Ints indices;
-  const auto ids = classes_.axis(value, axis);
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (!goes(ids[i])) indices.push_back(static_cast<int64_t>(i));
-  }
-  return indices;
 }
 
 std::optional<Ints> Slicer::ints_of(const Node& node, size_t index, const std::string& attribute) const {
@@ -304,6 +295,15 @@ void Slicer::forget_shapes() {
 }
 
 }  // namespace
+
+std::vector<int64_t> kept_indices(const AxisClasses& classes, const std::set<ClassId>& removed, ValueId value, size_t axis) {
+  std::vector<int64_t> indices;
+  const auto ids = classes.axis(value, axis);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (!removed.contains(ids[i])) indices.push_back(static_cast<int64_t>(i));
+  }
+  return indices;
+}
 
 std::set<ClassId> without_emptied_axes(const Graph& graph, const AxisClasses& classes, std::set<ClassId> removed) {
   const auto goes = [&](ClassId id) { return removed.contains(id); };
