@@ -87,7 +87,7 @@ constexpr auto names(AnyImportance) { return std::array{"auto", "magnitude", "wa
 
 struct PruneVerb {
   std::string pattern = "channels";
-  std::optional<double> sparsity, macs_ratio;
+  std::optional<double> sparsity, macs_ratio, latency_ratio;
   AnyImportance importance = AnyImportance::automatic;
   std::optional<Switch> refit;               // on where there is calibration data
   int round_to = 0;
@@ -98,6 +98,7 @@ struct PruneVerb {
         field("pattern", &O::pattern, "what goes: channels, blocks (residual blocks, transformer layers), unstructured (single weights), or N:M, which keeps N of every M inputs"),
         field("sparsity", &O::sparsity, "share of the weights that goes").between(0, 1),
         field("macs_ratio", &O::macs_ratio, "multiply-accumulates left, of the original's; channels and blocks only").between(0, 1),
+        field("latency_ratio", &O::latency_ratio, "time of one run left, of the original's: by the target's cost table, then corrected by what was measured; channels only").between(0, 1),
         field("importance", &O::importance, "what a weight or a channel is worth"),
         field("refit", &O::refit, "repair what is left by least squares"),
         field("round_to", &O::round_to, "widths that are cut are multiples of it; 0: 8, or less where 8 cannot reach the target").between(0, 256)};
@@ -121,6 +122,7 @@ std::vector<Step> prune_channels_step(const PruneVerb& verb) {
   Json options = {{"importance", names(verb.importance)[static_cast<size_t>(verb.importance)]}, {"refit", verb.refit != Switch::off}, {"round_to", verb.round_to}};
   if (verb.macs_ratio) options["macs_ratio"] = *verb.macs_ratio;
   if (verb.sparsity) options["sparsity"] = *verb.sparsity;
+  if (verb.latency_ratio) options["latency_ratio"] = *verb.latency_ratio;
   return {{"prune_channels", options}};
 }
 
@@ -161,6 +163,9 @@ std::vector<Step> prune_steps(Json options) {
   if (options.contains("refit") && options["refit"].is_boolean()) options["refit"] = options["refit"].get<bool>() ? "on" : "off";
   const PruneVerb verb = parse_options<PruneVerb>(options);
   if (verb.sparsity && *verb.sparsity <= 0) throw UsageError("E2008", cat("sparsity ", *verb.sparsity, " is not in (0, 1]"));
+  if (verb.latency_ratio && verb.pattern != "channels") {
+    throw UsageError("E2013", cat("pattern ", printable(verb.pattern), " has no latency_ratio"), {.help = "use --pattern channels, or another target"});
+  }
   if (verb.pattern == "blocks") return prune_blocks_step(verb);
   return verb.pattern == "channels" ? prune_channels_step(verb) : prune_weights_step(verb);
 }

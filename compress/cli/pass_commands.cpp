@@ -50,6 +50,14 @@ Json given_options(const CommandLine& line) {
   return options;
 }
 
+/// A limit on the latency alone says how much channels may be pruned.
+void take_latency_target(const CommandLine& line, Json& options) {
+  const bool has_target = options.contains("sparsity") || options.contains("macs_ratio") || options.contains("latency_ratio");
+  if (line.verb == "prune" && !has_target && line.has("max-latency-ratio") && options.value("pattern", "channels") == "channels") {
+    options["latency_ratio"] = parse_share(line.text("max-latency-ratio"));
+  }
+}
+
 /// Limits are read before any work, so that a wrong one costs nothing.
 void check_limits(const JobRequest& request) {
   if (request.max_size) parse_size(*request.max_size);
@@ -141,7 +149,8 @@ int verb_command(const CommandLine& line, Terminal& terminal) {
   JobRequest request = job_request(line);
   request.must_shrink = line.verb == "quantize";
   Strings notes;
-  const Json options = given_options(line);
+  Json options = given_options(line);
+  take_latency_target(line, options);
   request.steps = expand_verb(line.verb, options, !request.calibration.path.empty(), &notes);
   request.keep_weights = keeps_weights(line.verb, options);
   for (const std::string& note : notes) terminal.tell(note + "\n");

@@ -1,6 +1,7 @@
 #include "passes/prune/channel_costs.h"
 
 #include "compress/graph_edit.h"
+#include "compress/node_work.h"
 
 namespace niwaki {
 namespace {
@@ -36,6 +37,8 @@ class Terms {
   const AxisClasses& classes_;
   std::map<ClassId, std::pair<size_t, double>> family_of_;
 };
+
+constexpr double kBlock = 16;                // channels that a convolution kernel computes at once (AVX-512; 8 elsewhere)
 
 double elements(const Graph& graph, ValueId id) { return static_cast<double>(element_count(*graph.constant(id))); }
 
@@ -81,6 +84,30 @@ std::vector<CostTerm> weight_terms(const Graph& graph, const AxisClasses& classe
       const bool is_grouped = node.op == "Conv" && int_attribute(node, "group", 1) > 1 && graph.constant(node.inputs[1])->sizes[1] > 1;
       if (is_grouped && input == node.inputs[1]) terms.add_axis(all.back(), node.inputs[0], 1);
     }
+  }
+  return all;
+}
+
+std::vector<CostTerm> time_terms(const Graph& graph, const AxisClasses& classes, const std::vector<ChannelFamily>& families, const KnownSizes& sizes) {
+  const Terms terms(graph, classes, families);
+  std::vector<CostTerm> all;
+  for (const LinearView& view : linear_views(graph)) {
+    const auto work = linear_work(graph, view, sizes);
+    if (!work || !classes.knows(view.input)) continue;
+    const bool is_conv = view.kind == LinearKind::conv;
+    if (is_conv) all.push_back({.base = float_cost_us({.kind = work->kind, .kernel = 0})});
+    CostTerm term{.base = float_cost_us(*work) - (is_conv ? all.back().base : 0)};
+    const size_t rank = classes.num_axes(view.input);
+    if (is_conv) {
+      terms.add_axis(term, view.output, 1);
+      if (work->kind != Work::Kind::depthwise) terms.add_axis(term, view.input, 1);
+      for (CostTerm::Axis& axis : term.axes) axis.block = axis.length < kBlock ? 1 : kBlock;
+    } else {
+      for (size_t axis = 0; axis < classes.num_axes(view.output); ++axis) terms.add_axis(term, view.output, axis);
+      const bool is_turned = view.kind == LinearKind::gemm && int_attribute(graph.node(view.node), "transA", 0) != 0;
+      terms.add_axis(term, view.input, is_turned ? 0 : rank - 1);
+    }
+    all.push_back(std::move(term));
   }
   return all;
 }

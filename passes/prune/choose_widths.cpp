@@ -1,8 +1,10 @@
 #include "passes/prune/choose_widths.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <optional>
+#include <set>
 
 namespace niwaki {
 namespace {
@@ -10,23 +12,43 @@ namespace {
 double share_left(const CostTerm::Axis& axis, const std::vector<int64_t>& removed) {
   double left = axis.length;
   for (const auto& [variable, per_unit] : axis.per_unit) left -= per_unit * static_cast<double>(removed[variable]);
-  return left / axis.length;
+  if (axis.block <= 1) return left / axis.length;
+  return std::ceil(left / axis.block - 1e-9) / std::ceil(axis.length / axis.block - 1e-9);
 }
+
+double product_of(const CostTerm& term, const std::vector<int64_t>& removed) {
+  double cost = term.base;
+  for (const CostTerm::Axis& axis : term.axes) cost *= share_left(axis, removed);
+  return cost;
+}
+
+/// A sum of terms, with the terms that each variable touches.
+class Cost {
+ public:
+  Cost(const std::vector<CostTerm>& terms, size_t num_variables) : terms_(terms), touching_(num_variables) {
+    for (size_t term = 0; term < terms.size(); ++term) {
+      for (const CostTerm::Axis& axis : terms[term].axes) {
+        for (const auto& [variable, per_unit] : axis.per_unit) touching_[variable].insert(term);
+      }
+    }
+  }
+  double of(size_t variable, const std::vector<int64_t>& removed) const {
+    double all = 0;
+    for (const size_t term : touching_[variable]) all += product_of(terms_[term], removed);
+    return all;
+  }
+  double all(const std::vector<int64_t>& removed) const { return cost_of(terms_, removed); }
+
+ private:
+  const std::vector<CostTerm>& terms_;
+  std::vector<std::set<size_t>> touching_;
+};
 
 /// The state of the search: removed units, with exact changes of the cost by move.
 class Search {
  public:
-  Search(const std::vector<WidthVariable>& variables, const std::vector<CostTerm>& terms) : variables_(variables), terms_(terms), removed_(variables.size(), 0) {
-    touching_.resize(variables.size());
-    for (size_t term = 0; term < terms.size(); ++term) {
-      for (const CostTerm::Axis& axis : terms[term].axes) {
-        for (const auto& [variable, per_unit] : axis.per_unit) touching_[variable].push_back(term);
-      }
-    }
-    for (auto& list : touching_) {
-      std::sort(list.begin(), list.end());
-      list.erase(std::unique(list.begin(), list.end()), list.end());
-    }
+  Search(const std::vector<WidthVariable>& variables, const std::vector<CostTerm>& terms, const SecondCost& second)
+      : variables_(variables), removed_(variables.size(), 0), budgeted_(terms, variables.size()), second_(second.terms, variables.size()) {
     for (const WidthVariable& variable : variables) {
       grids_.emplace_back();
       for (int64_t k = 0; k < static_cast<int64_t>(variable.losses.size()); ++k) {
@@ -34,7 +56,9 @@ class Search {
         if (k == 0 || left % variable.round_to == 0) grids_.back().push_back(k);
       }
     }
-    cost_ = cost_of(terms, removed_);
+    cost_ = whole_ = budgeted_.all(removed_);
+    whole_second_ = second_.all(removed_);
+    second_weight_ = whole_second_ > 0 ? second.weight : 0;
   }
 
   void shrink_to(double budget);
@@ -45,7 +69,14 @@ class Search {
  private:
   double loss_at(size_t variable, int64_t k) const { return variables_[variable].losses[static_cast<size_t>(k)]; }
   double loss_change(size_t variable, int64_t to) const { return loss_at(variable, to) - loss_at(variable, removed_[variable]); }
-  double cost_change(size_t variable, int64_t to);
+  double change(const Cost& cost, size_t variable, int64_t to);
+  double cost_change(size_t variable, int64_t to) { return change(budgeted_, variable, to); }
+  double second_change(size_t variable, int64_t to) { return second_weight_ > 0 ? change(second_, variable, to) : 0; }
+  /// What a cut saves, as a share of the whole.
+  double saved(size_t variable, int64_t to) {
+    const double first = -cost_change(variable, to) / whole_;
+    return second_weight_ > 0 ? (1 - second_weight_) * first - second_weight_ * second_change(variable, to) / whole_second_ : first;
+  }
   void move(size_t variable, int64_t to) {
     cost_ += cost_change(variable, to);
     removed_[variable] = to;
@@ -53,28 +84,17 @@ class Search {
   std::optional<int64_t> neighbour(size_t variable, int step) const;
 
   const std::vector<WidthVariable>& variables_;
-  const std::vector<CostTerm>& terms_;
   std::vector<int64_t> removed_;
-  std::vector<std::vector<size_t>> touching_;
+  Cost budgeted_, second_;
   std::vector<std::vector<int64_t>> grids_;  // counts that may be removed, ascending
-  double cost_ = 0;
+  double cost_ = 0, whole_ = 0, whole_second_ = 0, second_weight_ = 0;
 };
 
-double Search::cost_change(size_t variable, int64_t to) {
-  double before = 0, after = 0;
+double Search::change(const Cost& cost, size_t variable, int64_t to) {
   const int64_t from = removed_[variable];
-  const auto sum = [&] {
-    double all = 0;
-    for (const size_t term : touching_[variable]) {
-      double cost = terms_[term].base;
-      for (const CostTerm::Axis& axis : terms_[term].axes) cost *= share_left(axis, removed_);
-      all += cost;
-    }
-    return all;
-  };
-  before = sum();
+  const double before = cost.of(variable, removed_);
   removed_[variable] = to;
-  after = sum();
+  const double after = cost.of(variable, removed_);
   removed_[variable] = from;
   return after - before;
 }
@@ -95,7 +115,7 @@ void Search::shrink_to(double budget) {
       // looking past the next step finds the lower convex hull of the curve
       for (const int64_t to : grids_[variable]) {
         if (to <= removed_[variable]) continue;
-        const double gain = -cost_change(variable, to);
+        const double gain = saved(variable, to);
         if (gain <= 0) continue;
         const double ratio = std::max(loss_change(variable, to), 0.0) / gain;
         if (ratio < best_ratio) {
@@ -121,7 +141,7 @@ void Search::give_back(double budget) {
     double best_gain = 0;
     for (size_t variable = 0; variable < variables_.size(); ++variable) {
       const auto to = neighbour(variable, -1);
-      if (!to || cost_ + cost_change(variable, *to) > budget) continue;
+      if (!to || cost_ + cost_change(variable, *to) > budget || second_change(variable, *to) > 0) continue;
       const double gain = -loss_change(variable, *to);
       if (gain > best_gain) {
         best = variable;
@@ -146,7 +166,7 @@ void Search::swap_pairs(double budget) {
       if (!back) continue;
       const int64_t from = removed_[up];
       const double gain = -loss_change(up, *back);
-      const double more = cost_change(up, *back);
+      const double more = cost_change(up, *back), slower = second_change(up, *back);
       removed_[up] = *back;
       for (size_t down = 0; down < variables_.size(); ++down) {
         if (down == up) continue;
@@ -154,6 +174,7 @@ void Search::swap_pairs(double budget) {
           const auto to = neighbour(down, step);
           if (!to || gain - loss_change(down, *to) <= best_gain) continue;
           if (cost_ + more + cost_change(down, *to) > budget) continue;
+          if (second_weight_ > 0 && slower + second_change(down, *to) > 0) continue;
           best_gain = gain - loss_change(down, *to);
           best_up = up;
           best_down = down;
@@ -172,16 +193,12 @@ void Search::swap_pairs(double budget) {
 
 double cost_of(const std::vector<CostTerm>& terms, const std::vector<int64_t>& removed) {
   double all = 0;
-  for (const CostTerm& term : terms) {
-    double cost = term.base;
-    for (const CostTerm::Axis& axis : term.axes) cost *= share_left(axis, removed);
-    all += cost;
-  }
+  for (const CostTerm& term : terms) all += product_of(term, removed);
   return all;
 }
 
-std::vector<int64_t> choose_widths(const std::vector<WidthVariable>& variables, const std::vector<CostTerm>& terms, double budget) {
-  Search search(variables, terms);
+std::vector<int64_t> choose_widths(const std::vector<WidthVariable>& variables, const std::vector<CostTerm>& terms, double budget, const SecondCost& second) {
+  Search search(variables, terms, second);
   search.shrink_to(budget);
   search.give_back(budget);
   search.swap_pairs(budget);

@@ -12,6 +12,7 @@ struct CostTerm {
   struct Axis {
     double length;
     std::map<size_t, double> per_unit;       // by variable
+    double block = 1;                        // what is left counts in whole blocks
   };
   double base;
   std::vector<Axis> axes;
@@ -26,9 +27,17 @@ struct WidthVariable {
 
 double cost_of(const std::vector<CostTerm>& terms, const std::vector<int64_t>& removed);
 
+/// A cost that also counts, without a limit of its own: of two cuts that save the same of the budgeted cost, the one that saves
+/// more of this goes first. `weight` is a share: 0 leaves it out, 1 leaves the budgeted cost out of that choice.
+struct SecondCost {
+  std::vector<CostTerm> terms = {};
+  double weight = 0;
+};
+
 /// Units to remove per variable, so that the cost is at most `budget` and the sum of losses small: greedy by loss per cost on
 /// the convex hull of each curve, then single steps back and pairs of moves while they gain (algorithms.md 10.2). The
 /// result misses the budget only where no widths reach it.
-std::vector<int64_t> choose_widths(const std::vector<WidthVariable>& variables, const std::vector<CostTerm>& terms, double budget);
+std::vector<int64_t> choose_widths(const std::vector<WidthVariable>& variables, const std::vector<CostTerm>& terms, double budget,
+                                   const SecondCost& second = {});
 
 }  // namespace niwaki

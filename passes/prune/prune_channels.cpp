@@ -18,7 +18,14 @@ namespace {
 constexpr double kDamp = 1e-3;               // of the mean moment, in the loss curves
 constexpr int64_t kSensitivitySamples = 512;
 constexpr int64_t kDefaultRound = 8;
+constexpr double kTimeWeight = 0.1;           // of time on the target, beside multiply-accumulates, in what a cut is worth
+constexpr double kLeastSaving = 0.5;          // of time, as a share of the saving of multiply-accumulates
+constexpr double kWorthTime = 1.02;           // loss of faster widths over that of others
 constexpr double kWorthFinerGrid = 0.5;      // a grid of half the step is taken where it loses less than this share
+
+PruneTarget target_of(const PruneChannelsOptions& options) {
+  return {.macs_ratio = options.macs_ratio, .sparsity = options.sparsity, .latency_ratio = options.latency_ratio};
+}
 
 class Pruner {
  public:
@@ -33,7 +40,10 @@ class Pruner {
   void order(size_t family);
   std::vector<double> taylor(const ChannelFamily& family, const std::vector<ClassId>& block) const;
   std::vector<double> magnitude(const std::vector<ClassId>& block) const;
-  std::vector<int64_t> widths(const std::vector<CostTerm>& terms, double budget);
+  std::vector<int64_t> widths(const std::vector<CostTerm>& terms, double budget, const SecondCost& second);
+  double loss_of(const std::vector<int64_t>& removed) const;
+  std::vector<CostTerm> budgeted_terms(const PruneTarget& target) const;
+  std::vector<int64_t> faster_widths(const std::vector<int64_t>& removed, const std::vector<CostTerm>& terms, double budget);
   std::set<ClassId> choose();
   void fold_means(const Graph& before, const std::set<ClassId>& removed);
   void report(const Graph& before, const std::set<ClassId>& removed);
@@ -179,18 +189,13 @@ void Pruner::order(size_t index) {
 }
 
 /// On the grid that was asked for; else on the coarsest of 8, 4, 2, 1 that reaches the budget and costs little more than the next.
-std::vector<int64_t> Pruner::widths(const std::vector<CostTerm>& terms, double budget) {
+std::vector<int64_t> Pruner::widths(const std::vector<CostTerm>& terms, double budget, const SecondCost& second) {
   const auto attempt = [&](int64_t round_to) {
     std::vector<WidthVariable> variables;
     for (size_t i = 0; i < found_.families.size(); ++i) {
       variables.push_back({.width = static_cast<int64_t>(found_.families[i].width()), .losses = losses_[i], .round_to = round_to});
     }
-    return choose_widths(variables, terms, budget);
-  };
-  const auto loss_of = [&](const std::vector<int64_t>& removed) {
-    double sum = 0;
-    for (size_t i = 0; i < removed.size(); ++i) sum += losses_[i][static_cast<size_t>(removed[i])];
-    return sum;
+    return choose_widths(variables, terms, budget, second);
   };
   if (options_.round_to > 0) return attempt(options_.round_to);
   int64_t round_to = kDefaultRound;
@@ -206,9 +211,33 @@ std::vector<int64_t> Pruner::widths(const std::vector<CostTerm>& terms, double b
   return removed;
 }
 
+double Pruner::loss_of(const std::vector<int64_t>& removed) const {
+  double sum = 0;
+  for (size_t i = 0; i < removed.size(); ++i) sum += losses_[i][static_cast<size_t>(removed[i])];
+  return sum;
+}
+
+/// Kernels compute channels in blocks, so a cut may save multiply-accumulates and hardly any time. Then widths of the same budget
+/// that the target computes faster, where they lose hardly more.
+std::vector<int64_t> Pruner::faster_widths(const std::vector<int64_t>& removed, const std::vector<CostTerm>& terms, double budget) {
+  const SecondCost time{time_terms(graph_, classes_, found_.families, sizes_), kTimeWeight};
+  const std::vector<int64_t> none(removed.size(), 0);
+  const auto share = [&](const std::vector<CostTerm>& of) { return cost_of(of, removed) / cost_of(of, none); };
+  if (1 - share(time.terms) >= kLeastSaving * (1 - share(terms))) return removed;
+  const std::vector<int64_t> faster = widths(terms, budget, time);
+  const bool is_allowed = loss_of(faster) <= kWorthTime * loss_of(removed) && cost_of(terms, faster) <= budget;
+  return is_allowed && cost_of(time.terms, faster) < cost_of(time.terms, removed) ? faster : removed;
+}
+
+std::vector<CostTerm> Pruner::budgeted_terms(const PruneTarget& target) const {
+  if (target.counts_macs()) return mac_terms(graph_, classes_, found_.families, sizes_);
+  if (target.counts_time()) return time_terms(graph_, classes_, found_.families, sizes_);
+  return weight_terms(graph_, classes_, found_.families);
+}
+
 std::set<ClassId> Pruner::choose() {
-  const PruneTarget target{.macs_ratio = options_.macs_ratio, .sparsity = options_.sparsity};
-  const std::vector<CostTerm> terms = target.counts_macs() ? mac_terms(graph_, classes_, found_.families, sizes_) : weight_terms(graph_, classes_, found_.families);
+  const PruneTarget target = target_of(options_);
+  const std::vector<CostTerm> terms = budgeted_terms(target);
   const std::vector<int64_t> none(found_.families.size(), 0);
   const double present = cost_of(terms, none), whole = target.whole(present, context_.original_macs), budget = target.budget(whole);
   if (present <= budget) return {};
@@ -219,7 +248,8 @@ std::set<ClassId> Pruner::choose() {
     order(i);
     context_.progress.advance();
   }
-  const std::vector<int64_t> removed = widths(terms, budget);
+  std::vector<int64_t> removed = widths(terms, budget, {});
+  if (target.counts_macs()) removed = faster_widths(removed, terms, budget);
   const double reached = cost_of(terms, removed);
   if (reached > budget) {
     refuse_target(target, reached / whole, cat(found_.families.size(), " groups of channels that may shrink"),
@@ -308,7 +338,7 @@ void Pruner::run() {
 
 }  // namespace
 
-void PruneChannelsOptions::validate() const { require_one_target({.macs_ratio = macs_ratio, .sparsity = sparsity}, "channels"); }
+void PruneChannelsOptions::validate() const { require_one_target(target_of(*this), "channels"); }
 
 Needs PruneChannelsOptions::needs() const { return {.calibration = importance == ChannelImportance::obs || importance == ChannelImportance::taylor}; }
 

@@ -2,6 +2,7 @@
 
 #include "compress/error.h"
 #include "compress/min_cut.h"
+#include "compress/node_work.h"
 
 #include <cmath>
 #include <limits>
@@ -19,7 +20,7 @@ double product(const std::vector<int64_t>& sizes) {
 
 class Candidates {
  public:
-  Candidates(const Graph& graph, const SeenSizes& sizes) : graph_(graph), sizes_(sizes) {}
+  Candidates(const Graph& graph, const KnownSizes& sizes) : graph_(graph), sizes_(sizes) {}
 
   std::optional<IntegerUnit> unit(NodeId id) const;
 
@@ -32,12 +33,11 @@ class Candidates {
   std::optional<NodeId> sole_reader(ValueId id) const;
   bool is_per_output(const LinearView& view) const;
   std::optional<NodeId> activation(ValueId output) const;
-  std::optional<Work> linear_work(const LinearView& view) const;
   std::optional<IntegerUnit> linear(NodeId id) const;
   std::optional<IntegerUnit> other(NodeId id) const;
 
   const Graph& graph_;
-  const SeenSizes& sizes_;
+  const KnownSizes& sizes_;
 };
 
 std::optional<NodeId> Candidates::sole_reader(ValueId id) const {
@@ -67,31 +67,6 @@ std::optional<NodeId> Candidates::activation(ValueId output) const {
   return least && most_is_fixed && values(*least).to(at::kDouble).item<double>() == 0 ? reader : std::nullopt;
 }
 
-std::optional<Work> Candidates::linear_work(const LinearView& view) const {
-  const auto* in = sizes(view.input);
-  const auto* out = sizes(view.output);
-  if (!in || !out) return std::nullopt;
-  const auto& weight = graph_.constant(view.weight)->sizes;
-  Work work{.out_elements = product(*out)};
-  if (view.kind == LinearKind::conv) {
-    if (out->size() < 3) return std::nullopt;
-    const double taps = product({weight.begin() + 2, weight.end()});
-    work.kernel = taps;
-    work.outputs = static_cast<double>(weight[0]);
-    work.inputs = static_cast<double>(weight[1]);
-    work.groups = static_cast<double>(view.groups);
-    work.positions = work.out_elements / work.outputs;
-    work.kind = view.groups > 1 && weight[1] == 1 ? Work::Kind::depthwise : Work::Kind::convolution;
-    return work;
-  }
-  const auto rank = static_cast<int64_t>(weight.size());
-  const double features = static_cast<double>(view.kind == LinearKind::gemm ? weight[static_cast<size_t>(1 - view.channel_axis)] : weight[static_cast<size_t>(rank - 2)]);
-  work.kind = Work::Kind::gemm;
-  work.rows = product(*in) / std::max(features, 1.0);
-  work.macs = work.out_elements * features;
-  return work;
-}
-
 std::optional<IntegerUnit> Candidates::linear(NodeId id) const {
   const auto view = linear_view(graph_, id);
   if (!view || view->kind == LinearKind::conv_transpose || !is_float32(view->input)) return std::nullopt;
@@ -104,7 +79,7 @@ std::optional<IntegerUnit> Candidates::linear(NodeId id) const {
   }
   const bool has_third = node.inputs.size() > 2 && node.inputs[2] != ValueId::absent;
   if (has_third && (view->bias == ValueId::absent || !is_per_output(*view))) return std::nullopt;
-  const auto work = linear_work(*view);
+  const auto work = linear_work(graph_, *view, sizes_);
   if (!work) return std::nullopt;
   IntegerUnit unit{.kind = IntegerUnit::Kind::linear, .node = id, .output = view->output, .inputs = {view->input}, .work = *work};
   unit.activation = activation(view->output);
@@ -175,7 +150,7 @@ std::optional<IntegerUnit> Candidates::unit(NodeId id) const {
 /// The labelling problem over units, and over values that cross between them.
 class Labelling {
  public:
-  Labelling(const Graph& graph, const SeenSizes& sizes, const std::vector<IntegerUnit>& units, Placement placement, const std::set<NodeId>& refused);
+  Labelling(const Graph& graph, const KnownSizes& sizes, const std::vector<IntegerUnit>& units, Placement placement, const std::set<NodeId>& refused);
   std::vector<bool> solve();
 
  private:
@@ -185,7 +160,7 @@ class Labelling {
   bool is_float_between_codes(size_t unit, const std::vector<bool>& labels) const;
 
   const Graph& graph_;
-  const SeenSizes& sizes_;
+  const KnownSizes& sizes_;
   const std::vector<IntegerUnit>& units_;
   const std::set<NodeId>& refused_;
   std::map<ValueId, int> maker_;             // unit whose output a value is
@@ -194,7 +169,7 @@ class Labelling {
   MinCut cut_;
 };
 
-Labelling::Labelling(const Graph& graph, const SeenSizes& sizes, const std::vector<IntegerUnit>& units, Placement placement, const std::set<NodeId>& refused)
+Labelling::Labelling(const Graph& graph, const KnownSizes& sizes, const std::vector<IntegerUnit>& units, Placement placement, const std::set<NodeId>& refused)
     : graph_(graph), sizes_(sizes), units_(units), refused_(refused) {
   for (int i = 0; i < static_cast<int>(units_.size()); ++i) {
     const IntegerUnit& unit = units_[static_cast<size_t>(i)];
@@ -280,7 +255,7 @@ std::vector<bool> Labelling::solve() {
 
 }  // namespace
 
-PrecisionPlan assign_precision(const Graph& graph, const SeenSizes& sizes, Placement placement, const std::set<NodeId>& refused) {
+PrecisionPlan assign_precision(const Graph& graph, const KnownSizes& sizes, Placement placement, const std::set<NodeId>& refused) {
   const Candidates candidates(graph, sizes);
   std::vector<IntegerUnit> units;
   for (const NodeId id : graph.main().nodes) {

@@ -1,15 +1,11 @@
 #pragma once
 
-#include "compress/linear_view.h"
+#include "compress/macs.h"
 #include "compress/target.h"
 
-#include <map>
 #include <set>
 
 namespace niwaki {
-
-/// Sizes of every value for one sample, as seen in a run.
-using SeenSizes = std::map<ValueId, std::vector<int64_t>>;
 
 /// A node that integer kernels can compute, with the activation that they take in.
 struct IntegerUnit {
@@ -35,6 +31,6 @@ enum class Placement { automatic, all };
 
 /// Which nodes get integer kernels. `automatic`: the labelling of least cost by the target's table, borders between
 /// integer and float included, found as a minimum cut; `all`: every node that can. `allowed` says which may.
-PrecisionPlan assign_precision(const Graph& graph, const SeenSizes& sizes, Placement placement, const std::set<NodeId>& refused);
+PrecisionPlan assign_precision(const Graph& graph, const KnownSizes& sizes, Placement placement, const std::set<NodeId>& refused);
 
 }  // namespace niwaki

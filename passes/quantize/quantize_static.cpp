@@ -14,8 +14,8 @@ namespace {
 constexpr int64_t kOpset = 13;               // DequantizeLinear along an axis
 constexpr int64_t kOpsetInt4 = 21;
 
-SeenSizes probe(const Graph& graph, const Dataset& data) {
-  SeenSizes sizes;
+KnownSizes probe(const Graph& graph, const Dataset& data) {
+  KnownSizes sizes;
   const Executor executor(graph);
   executor.run(data.head(1).batch(0).inputs, [&](ValueId id, const Tensor& numbers) { sizes[id] = numbers.sizes().vec(); });
   return sizes;

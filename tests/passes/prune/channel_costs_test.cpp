@@ -1,5 +1,6 @@
 #include "passes/prune/channel_costs.h"
 
+#include "compress/node_work.h"
 #include "passes/prune/slice_classes.h"
 #include "tests/graph_builder.h"
 
@@ -54,6 +55,23 @@ TEST(ChannelCosts, OfGroups) {
   const ValueId h = b.node("Conv", {b.input("x", {1, 3, 8, 8}), b.random_constant("w", {8, 3, 1, 1})});
   b.output(b.node("Conv", {h, b.random_constant("v", {4, 4, 3, 3})}, {{"group", int64_t{2}}}));
   expect_exact(b.graph(), {1});
+}
+
+TEST(ChannelCosts, TimeOfAConvCountsBlocksOfSixteen) {
+  GraphBuilder b;
+  const ValueId h = b.node("Conv", {b.input("x", {1, 16, 8, 8}), b.random_constant("w", {40, 16, 3, 3})});
+  b.output(b.node("Conv", {h, b.random_constant("v", {16, 40, 1, 1})}));
+  const Graph graph = b.graph();
+  const AxisClasses classes(graph);
+  const ChannelFamilies found = find_channel_families(graph, classes, {});
+  ASSERT_EQ(found.families.size(), 1u);
+  const auto time = time_terms(graph, classes, found.families, inferred_sizes(graph));
+  EXPECT_EQ(cost_of(time, {7}), cost_of(time, {0}));      // 33 channels take the three blocks of 40
+  EXPECT_LT(cost_of(time, {8}), 0.75 * cost_of(time, {0}));
+  const KnownSizes sizes = inferred_sizes(graph);
+  double whole = 0;
+  for (const LinearView& view : linear_views(graph)) whole += float_cost_us(*linear_work(graph, view, sizes));
+  EXPECT_NEAR(cost_of(time, {0}), whole, 1e-9);
 }
 
 }  // namespace

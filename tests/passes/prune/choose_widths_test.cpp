@@ -77,5 +77,16 @@ TEST(ChooseWidths, LooksPastABadFirstStep) {
   EXPECT_LE(loss_of(variables, removed), best_loss(variables, chain(8, 8), 60) + 1e-9);
 }
 
+/// Two equal variables; the second cost counts one of them in blocks of 16.
+TEST(ChooseWidths, SecondCostDecidesWhereLossesAreEqual) {
+  const std::vector<WidthVariable> variables = {curve(16, 1, 1, 8), curve(32, 1, 1, 16)};
+  const std::vector<CostTerm> terms = {{16, {{16, {{0, 1.0}}}}}, {16, {{32, {{1, 1.0}}}}}};
+  const std::vector<CostTerm> blocks = {{16, {{16, {{0, 1.0}}, 16}}}, {16, {{32, {{1, 1.0}}, 16}}}};
+  EXPECT_EQ(cost_of(blocks, {8, 0}), 32);
+  EXPECT_EQ(cost_of(blocks, {0, 16}), 24);
+  EXPECT_EQ(cost_of(blocks, {0, 8}), 32);
+  EXPECT_EQ(choose_widths(variables, terms, 24, {blocks, 0.5}), (std::vector<int64_t>{0, 16}));
+}
+
 }  // namespace
 }  // namespace niwaki

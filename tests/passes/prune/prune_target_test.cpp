@@ -17,7 +17,7 @@ std::string text_of(const Call& call) {
   return "";
 }
 
-TEST(PruneTarget, IsOneOfTwoInItsRange) {
+TEST(PruneTarget, IsOneInItsRange) {
   const auto refusal = [](const PruneTarget& target) { return text_of<UsageError>([&] { require_one_target(target, "blocks"); }); };
   EXPECT_EQ(refusal({.macs_ratio = 0.5}), "");
   EXPECT_EQ(refusal({.sparsity = 0.5}), "");
@@ -25,6 +25,8 @@ TEST(PruneTarget, IsOneOfTwoInItsRange) {
   EXPECT_EQ(first_line(refusal({.macs_ratio = 0})), "error[E2008]: macs_ratio 0 is not in (0, 1]");
   EXPECT_EQ(first_line(refusal({.sparsity = 1})), "error[E2008]: sparsity 1 is not below 1 for blocks");
   EXPECT_EQ(refusal({.macs_ratio = 0.5, .sparsity = 0.5}), "error[E2013]: macs_ratio and sparsity are two targets\nhelp: give one of them");
+  EXPECT_EQ(refusal({.latency_ratio = 0.5}), "");
+  EXPECT_EQ(first_line(refusal({.macs_ratio = 0.5, .latency_ratio = 0.5})), "error[E2013]: latency_ratio and macs_ratio are two targets");
   EXPECT_EQ(refusal({}), "error[E2017]: no target was given\nhelp: give --macs-ratio F or --sparsity F");
 }
 

@@ -9,8 +9,8 @@
 namespace niwaki {
 namespace {
 
-SeenSizes sizes_of(const Graph& graph) {
-  SeenSizes sizes;
+KnownSizes sizes_of(const Graph& graph) {
+  KnownSizes sizes;
   RunValues inputs;
   for (const ValueId id : graph.main().inputs) inputs.emplace_back(random_tensor(*known_sizes(graph.value(id))));
   Executor(graph).run(inputs, [&](ValueId id, const Tensor& numbers) { sizes[id] = numbers.sizes().vec(); });
