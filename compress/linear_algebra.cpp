@@ -19,7 +19,33 @@ void for_blocks(int64_t first, int64_t size, const std::function<void(int64_t, i
   });
 }
 
-Tensor reversed(const Tensor& x) { return x.flip({0, 1}).contiguous(); }
+/// The rows and columns of a square matrix backwards.
+Tensor reversed(const Tensor& x) {
+  const Tensor from = x.contiguous();
+  Tensor to = at::empty_like(from);
+  const int64_t size = from.size(0);
+  const double* const read = from.const_data_ptr<double>();
+  double* const write = to.mutable_data_ptr<double>();
+  for_blocks(0, size, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) std::reverse_copy(read + row * size, read + (row + 1) * size, write + (size - 1 - row) * size);
+  });
+  return to;
+}
+
+/// As reversed, without another matrix of that size.
+void reverse_in_place(Tensor& x) {
+  const int64_t size = x.size(0);
+  double* const numbers = x.mutable_data_ptr<double>();
+  parallel_for((size / 2 + kBlock) / kBlock, [&](int64_t i) {
+    for (int64_t row = i * kBlock; row < std::min((size + 1) / 2, (i + 1) * kBlock); ++row) {
+      double *const upper = numbers + row * size, *const lower = numbers + (size - 1 - row) * size;
+      std::reverse(upper, upper + size);
+      if (upper == lower) continue;
+      std::reverse(lower, lower + size);
+      std::swap_ranges(upper, upper + size, lower);
+    }
+  });
+}
 
 double condition_of(const Tensor& factor) {
   const auto [least, most] = at::aminmax(factor.diagonal().abs());
@@ -27,15 +53,14 @@ double condition_of(const Tensor& factor) {
 }
 
 Tensor with_ridge(const Tensor& gram, double lambda) {
-  Tensor damped = gram.clone();
+  Tensor damped = at::empty(gram.sizes(), at::kDouble);
+  for_blocks(0, gram.size(0), [&](int64_t from, int64_t to) { damped.slice(0, from, to).copy_(gram.slice(0, from, to)); });
   damped.diagonal().add_(lambda);
   return damped;
 }
 
-}  // namespace
-
-Tensor blocked_cholesky(const Tensor& gram) {
-  Tensor factor = gram.to(at::kDouble).contiguous().clone();
+/// Replaces a contiguous symmetric matrix by its lower factor; false where it is not positive definite.
+bool factor_in_place(Tensor& factor) {
   const int64_t size = factor.size(0);
   bool is_positive = true;
   for (int64_t begin = 0; begin < size && is_positive; begin += kBlock) {
@@ -46,7 +71,7 @@ Tensor blocked_cholesky(const Tensor& gram) {
       is_positive = failed.item<int>() == 0 && at::isfinite(lower).all().item<bool>();
       corner.copy_(lower);
     });
-    if (!is_positive) return {};
+    if (!is_positive) return false;
     for_blocks(end, size, [&](int64_t from, int64_t to) {
       Tensor panel = factor.slice(0, from, to).slice(1, begin, end);
       panel.copy_(at::linalg_solve_triangular(corner.t(), panel, /*upper=*/true, /*left=*/false));
@@ -57,7 +82,15 @@ Tensor blocked_cholesky(const Tensor& gram) {
       rows.addmm_(panel.slice(0, from - end, to - end), panel.slice(0, 0, to - end).t(), 1, -1);
     });
   }
-  return factor.tril_();
+  for_blocks(0, size, [&](int64_t from, int64_t to) { factor.slice(0, from, to).tril_(from); });
+  return true;
+}
+
+}  // namespace
+
+Tensor blocked_cholesky(const Tensor& gram) {
+  Tensor factor = with_ridge(gram, 0);
+  return factor_in_place(factor) ? factor : Tensor();
 }
 
 Tensor clamped_upper(Tensor& gram, double lambda) {
@@ -85,15 +118,18 @@ DampedGram factor_damped(const Tensor& gram, double damp) {
   }
   const double mean = whole.diagonal().mean().item<double>();
   Tensor lower;
+  bool is_positive = false;
   double lambda = damp * mean;
-  for (; !lower.defined() && (lambda <= mean || result.record.attempts == 0); lambda = lambda > 0 ? lambda * 10 : 1e-10 * mean) {
+  for (; !is_positive && (lambda <= mean || result.record.attempts == 0); lambda = lambda > 0 ? lambda * 10 : 1e-10 * mean) {
     ++result.record.attempts;
     result.record.lambda = lambda;
     result.gram = with_ridge(whole, lambda);
-    lower = blocked_cholesky(reversed(result.gram));
+    lower = reversed(result.gram);
+    is_positive = factor_in_place(lower);
   }
-  if (lower.defined()) {
-    result.upper = reversed(lower);
+  if (is_positive) {
+    reverse_in_place(lower);
+    result.upper = lower;
   } else {
     result.record.is_clamped = true;
     result.record.lambda = damp * mean;
@@ -106,11 +142,19 @@ DampedGram factor_damped(const Tensor& gram, double damp) {
 
 Tensor inverse_upper(const Tensor& upper) {
   const int64_t size = upper.size(0);
-  Tensor inverse = at::zeros({size, size}, at::kDouble);
-  for_blocks(0, size, [&](int64_t from, int64_t to) {
-    Tensor part = inverse.slice(0, 0, to).slice(1, from, to);
-    part.slice(0, from, to).fill_diagonal_(1);
-    part.copy_(at::linalg_solve_triangular(upper.slice(0, 0, to).slice(1, 0, to), part, /*upper=*/true));
+  Tensor inverse = at::empty({size, size}, at::kDouble);
+  const auto block = [](const Tensor& x, int64_t row, int64_t end, int64_t from, int64_t to) { return x.slice(0, row, end).slice(1, from, to); };
+  for_blocks(0, size, [&](int64_t from, int64_t to) {                // the blocks on the diagonal
+    const Tensor unit = at::eye(to - from, at::kDouble);
+    block(inverse, from, to, from, to).copy_(at::linalg_solve_triangular(block(upper, from, to, from, to), unit, /*upper=*/true));
+    block(inverse, to, size, from, to).zero_();
+  });
+  for_blocks(0, size, [&](int64_t from, int64_t to) {                // columns, from the diagonal upwards
+    for (int64_t end = from; end > 0; end -= kBlock) {
+      const int64_t row = end - kBlock;
+      const Tensor rest = at::mm(block(upper, row, end, end, to), block(inverse, end, to, from, to));
+      block(inverse, row, end, from, to).copy_(at::mm(block(inverse, row, end, row, end), rest).neg_());
+    }
   });
   return inverse;
 }

@@ -3,6 +3,7 @@
 #include "compress/parallel.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 #include <span>
@@ -10,20 +11,79 @@
 namespace niwaki {
 namespace {
 
+constexpr int64_t kChunk = 1 << 16;          // scores of one task
+constexpr int kLeadingBits = 14;             // that scores are sorted into buckets by: quarters of a power of two
+
+/// The lowest scores that go: all below `score`, and `num_ties` of those equal to it.
+struct Cut {
+  double score;
+  int64_t num_ties;
+};
+
+/// Of scores among which the `count` lowest go, 0 < count <= size; they change places.
+Cut cut_in(std::vector<double>& scores, int64_t count) {
+  std::nth_element(scores.begin(), scores.begin() + (count - 1), scores.end());
+  const double last = scores[static_cast<size_t>(count - 1)];
+  return {last, count - std::count_if(scores.begin(), scores.end(), [&](double score) { return score < last; })};
+}
+
+size_t bucket_of(double score) {             // rises with the score; 0 and -0 are equal
+  const auto bits = std::bit_cast<uint64_t>(score + 0.0);
+  const uint64_t rank = (bits >> 63) != 0 ? ~bits : bits | (uint64_t{1} << 63);
+  return rank >> (64 - kLeadingBits);
+}
+
+void for_chunks(std::span<const double> scores, const std::function<void(size_t, std::span<const double>)>& work) {
+  const auto size = static_cast<int64_t>(scores.size());
+  parallel_for((size + kChunk - 1) / kChunk, [&](int64_t i) {
+    work(static_cast<size_t>(i), scores.subspan(static_cast<size_t>(i * kChunk), static_cast<size_t>(std::min(kChunk, size - i * kChunk))));
+  });
+}
+
+/// As cut_in, by buckets first, on all threads.
+Cut find_cut(std::span<const double> scores, int64_t count) {
+  const size_t num_chunks = (scores.size() + kChunk - 1) / kChunk;
+  std::vector<std::vector<uint32_t>> counts(num_chunks);
+  for_chunks(scores, [&](size_t chunk, std::span<const double> part) {
+    counts[chunk].assign(size_t{1} << kLeadingBits, 0);
+    for (const double score : part) ++counts[chunk][bucket_of(score)];
+  });
+  size_t bucket = 0;
+  for (;; ++bucket) {
+    int64_t here = 0;
+    for (const auto& one : counts) here += one[bucket];
+    if (count <= here) break;
+    count -= here;
+  }
+  std::vector<std::vector<double>> found(num_chunks);
+  for_chunks(scores, [&](size_t chunk, std::span<const double> part) {
+    found[chunk].reserve(counts[chunk][bucket]);
+    for (const double score : part) {
+      if (bucket_of(score) == bucket) found[chunk].push_back(score);
+    }
+  });
+  std::vector<double> joined;
+  for (const auto& one : found) joined.insert(joined.end(), one.begin(), one.end());
+  return cut_in(joined, count);
+}
+
 /// Writes 0 at the `count` lowest scores, 1 elsewhere.
 void keep_highest(std::span<const double> scores, int64_t count, std::span<bool> keep) {
-  std::fill(keep.begin(), keep.end(), count < static_cast<int64_t>(scores.size()));
-  if (count <= 0 || count >= static_cast<int64_t>(scores.size())) return;
-  std::vector<double> sorted(scores.begin(), scores.end());
-  std::nth_element(sorted.begin(), sorted.begin() + (count - 1), sorted.end());
-  const double last = sorted[static_cast<size_t>(count - 1)];
-  int64_t ties = count - std::count_if(scores.begin(), scores.end(), [&](double score) { return score < last; });
-  for (size_t i = 0; i < scores.size(); ++i) {
-    if (scores[i] < last) keep[i] = false;
-    else if (scores[i] == last && ties > 0) {
-      keep[i] = false;
-      --ties;
-    }
+  if (count <= 0 || count >= static_cast<int64_t>(scores.size())) {
+    std::fill(keep.begin(), keep.end(), count <= 0);
+    return;
+  }
+  const bool is_small = scores.size() <= static_cast<size_t>(kChunk);
+  std::vector<double> copy(scores.begin(), is_small ? scores.end() : scores.begin());
+  Cut cut = is_small ? cut_in(copy, count) : find_cut(scores, count);
+  for_chunks(scores, [&](size_t chunk, std::span<const double> part) {
+    bool* const out = keep.data() + chunk * kChunk;
+    for (size_t i = 0; i < part.size(); ++i) out[i] = part[i] >= cut.score;
+  });
+  for (size_t i = 0; i < scores.size() && cut.num_ties > 0; ++i) {
+    if (scores[i] != cut.score) continue;
+    keep[i] = false;
+    --cut.num_ties;
   }
 }
 

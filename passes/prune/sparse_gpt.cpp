@@ -1,5 +1,6 @@
 #include "passes/prune/sparse_gpt.h"
 
+#include "compress/parallel.h"
 #include "passes/error_feedback.h"
 
 #include <algorithm>
@@ -9,24 +10,45 @@
 namespace niwaki {
 namespace {
 
+constexpr int64_t kRows = 256;               // of one task
+
+void for_rows(int64_t rows, const std::function<void(int64_t, int64_t)>& work) {
+  parallel_for((rows + kRows - 1) / kRows, [&](int64_t i) { work(i * kRows, std::min(rows, (i + 1) * kRows)); });
+}
+
+Tensor columns_of(const Tensor& x, const Tensor& live) { return live.numel() == x.size(1) ? x : x.index_select(1, live); }
+
+/// w^2 / square of the diagonal of U: what the loss grows by when a weight goes now; -1 for those that are gone. double [rows, n].
+Tensor step_scores(const Tensor& weights, const Tensor& gone, const Tensor& squares) {
+  Tensor scores = at::empty(weights.sizes(), at::kDouble);
+  for_rows(weights.size(0), [&](int64_t from, int64_t to) {
+    Tensor part = scores.slice(0, from, to);
+    part.copy_(weights.slice(0, from, to));
+    part.square_().div_(squares).masked_fill_(gone.slice(0, from, to), -1.0);
+  });
+  return scores;
+}
+
 /// Chooses at each step which of its weights go.
 class MaskChoice : public ColumnChoice {
  public:
   /// `zeros`: bool [rows, n], weights that are zero already. `quotas`: how many go at each step, in all rows or in each.
   MaskChoice(const Tensor& zeros, const Tensor& diagonal, std::vector<int64_t> quotas, bool is_by_row)
-      : zeros_(zeros), squares_(diagonal.square()), quotas_(std::move(quotas)), is_by_row_(is_by_row), mask_(at::ones_like(zeros)) {}
+      : zeros_(zeros), squares_(diagonal.square()), quotas_(std::move(quotas)), is_by_row_(is_by_row), mask_(at::empty_like(zeros)) {}
 
   void start(int64_t begin, const Tensor& current) override {
-    const int64_t end = begin + current.size(1), quota = quotas_[step_++];
-    const Tensor gone = zeros_.slice(1, begin, end);
-    const Tensor scores = at::where(gone, -1.0, current.to(at::kDouble).square() / squares_.slice(0, begin, end));
+    const int64_t quota = quotas_[step_++];
+    begin_ = begin;
+    width_ = current.size(1);
+    const Tensor gone = zeros_.slice(1, begin, begin + width_);
+    const Tensor scores = step_scores(current, gone, squares_.slice(0, begin, begin + width_));
     const Tensor mask = is_by_row_ ? lowest_mask_by_row(scores, quota * scores.size(0)) : lowest_mask(scores, quota);
-    mask_.slice(1, begin, end).copy_(mask & ~gone);
+    kept_ = mask & ~gone;
+    mask_.slice(1, begin, begin + width_).copy_(kept_);
   }
   void choose(int64_t column, int64_t first_row, std::span<const double> now, std::span<double> chosen) const override {
-    const bool* const keep = mask_.const_data_ptr<bool>();
-    const int64_t size = mask_.size(1);
-    for (size_t i = 0; i < now.size(); ++i) chosen[i] = keep[(first_row + static_cast<int64_t>(i)) * size + column] ? now[i] : 0.0;
+    const bool* const keep = kept_.const_data_ptr<bool>() + first_row * width_ + column - begin_;
+    for (size_t i = 0; i < now.size(); ++i) chosen[i] = keep[static_cast<int64_t>(i) * width_] ? now[i] : 0.0;
   }
   const Tensor& mask() const { return mask_; }
 
@@ -35,6 +57,8 @@ class MaskChoice : public ColumnChoice {
   std::vector<int64_t> quotas_;
   bool is_by_row_;
   size_t step_ = 0;
+  int64_t begin_ = 0, width_ = 0;            // of this step
+  Tensor kept_;                              // bool [rows, width]
   Tensor mask_;
 };
 
@@ -46,10 +70,13 @@ struct Schedule {
 /// Steps of equal width, each with its share of those weights that score lowest before anything changes.
 Schedule even_schedule(const Tensor& scores, int64_t num_zeros, int64_t width) {
   Schedule schedule{even_steps(scores.size(1), width), {}};
-  const Tensor gone = ~lowest_mask(scores, num_zeros);
-  for (const int64_t begin : schedule.steps) {
-    schedule.quotas.push_back(gone.slice(1, begin, std::min(begin + width, scores.size(1))).sum().item<int64_t>());
-  }
+  const Tensor kept = lowest_mask(scores, num_zeros);
+  schedule.quotas.resize(schedule.steps.size());
+  parallel_for(static_cast<int64_t>(schedule.steps.size()), [&](int64_t i) {
+    const int64_t begin = schedule.steps[static_cast<size_t>(i)], end = std::min(begin + width, scores.size(1));
+    const Tensor part = kept.slice(1, begin, end);
+    schedule.quotas[static_cast<size_t>(i)] = part.numel() - part.sum().item<int64_t>();
+  });
   return schedule;
 }
 
@@ -80,6 +107,7 @@ ColumnGroups in_place(const ColumnGroups& groups) {
 
 /// What goes of the columns that the data never excites, as a mask over all columns (live ones all true).
 Tensor dead_mask(const Tensor& weights, const Tensor& zeros, const Tensor& live, int64_t num_zeros, const SparseGptOptions& options) {
+  if (live.numel() == weights.size(1)) return at::ones_like(zeros);
   Tensor scores = at::where(zeros, -1.0, weights.abs());
   scores.index_fill_(1, live, std::numeric_limits<double>::infinity());
   const int64_t num_dead = weights.size(0) * (weights.size(1) - live.numel());
@@ -89,29 +117,43 @@ Tensor dead_mask(const Tensor& weights, const Tensor& zeros, const Tensor& live,
   return mask & (~zeros | scores.isinf());
 }
 
+Schedule schedule_of(const Tensor& now, const Tensor& zeros, const Tensor& live, const Tensor& diagonal, int64_t size, int64_t num_zeros,
+                     const SparseGptOptions& options) {
+  if (options.groups) return group_schedule(live, size, options.groups->starts, options.num_kept);
+  return even_schedule(step_scores(now, zeros, diagonal.square()), num_zeros, options.step);
+}
+
+/// The weights with the live columns replaced; +0.0 where the mask is false.
+Tensor joined(const Tensor& before, const Tensor& live, const Tensor& found, const Tensor& mask) {
+  Tensor weights = at::empty_like(before);
+  const bool is_whole = live.numel() == before.size(1);
+  for_rows(before.size(0), [&](int64_t from, int64_t to) {
+    Tensor part = weights.slice(0, from, to);
+    part.copy_(is_whole ? found.slice(0, from, to) : before.slice(0, from, to));
+    if (!is_whole) part.index_copy_(1, live, found.slice(0, from, to).to(at::kDouble));
+    part.masked_fill_(~mask.slice(0, from, to), 0.0);
+  });
+  return weights;
+}
+
 /// sparse_gpt for columns in the order of the loop.
 SparseWeights prune_in_order(const Tensor& before, const Tensor& gram, int64_t num_zeros, const SparseGptOptions& options) {
   const DampedGram damped = factor_damped(gram, options.damp);
   const Tensor all_zeros = options.zeros.defined() ? options.zeros : before == 0;
   SparseWeights result{before, dead_mask(before, all_zeros, damped.live, num_zeros, options), 0, damped.record};
-  if (damped.record.num_live > 0) {
-    const Tensor upper = inverse_upper(damped.upper), now = before.index_select(1, damped.live);
-    const Tensor zeros = all_zeros.index_select(1, damped.live);
-    Schedule schedule;
-    if (options.groups) {
-      schedule = group_schedule(damped.live, before.size(1), options.groups->starts, options.num_kept);
-    } else {
-      const Tensor scores = at::where(zeros, -1.0, now.square() / upper.diagonal().square());
-      schedule = even_schedule(scores, num_zeros - (~result.mask).sum().item<int64_t>(), options.step);
-    }
-    MaskChoice choice(zeros, upper.diagonal(), schedule.quotas, options.groups != nullptr);
-    const ErrorFeedback fed = feed_back_errors(options.is_float ? now.to(at::kFloat) : now, upper, schedule.steps, choice);
-    result.loss = fed.loss;
-    result.weights = before.clone();
-    result.weights.index_copy_(1, damped.live, fed.weights.to(at::kDouble));
-    result.mask.index_copy_(1, damped.live, choice.mask());
+  if (damped.record.num_live == 0) {
+    result.weights = at::where(result.mask, before, 0.0);
+    return result;
   }
-  result.weights = at::where(result.mask, result.weights, 0.0);
+  const Tensor upper = inverse_upper(damped.upper), now = columns_of(before, damped.live), zeros = columns_of(all_zeros, damped.live);
+  const int64_t num_dead_zeros = result.mask.numel() - result.mask.sum().item<int64_t>();
+  const Schedule schedule = schedule_of(now, zeros, damped.live, upper.diagonal(), before.size(1), num_zeros - num_dead_zeros, options);
+  MaskChoice choice(zeros, upper.diagonal(), schedule.quotas, options.groups != nullptr);
+  const ErrorFeedback fed = feed_back_errors(now, upper, schedule.steps, choice, options.is_float);
+  result.loss = fed.loss;
+  if (damped.live.numel() == before.size(1)) result.mask = choice.mask();
+  else result.mask.index_copy_(1, damped.live, choice.mask());
+  result.weights = joined(before, damped.live, fed.weights, result.mask);
   return result;
 }
 

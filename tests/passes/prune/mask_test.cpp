@@ -1,5 +1,6 @@
 #include "passes/prune/mask.h"
 
+#include "compress/parallel.h"
 #include "tests/graph_builder.h"
 
 #include <gtest/gtest.h>
@@ -16,6 +17,19 @@ TEST(Mask, CountsAreExactWithTiesAndZeros) {                // T12
   EXPECT_EQ(zeros(lowest_mask(at::ones({40, 25}), 333)), 333);
   EXPECT_EQ(zero_count(10, 0.25), 3);
   EXPECT_EQ(zero_count(0, 0.5), 0);
+}
+
+TEST(Mask, ManyScoresAreCutWhereSortingCutsThem) {          // T12, T17: several tasks, ties across them, both signs and zeros
+  const Tensor scores = at::round(random_tensor({500, 400}, 5).to(at::kDouble) * 20) / 8;
+  const Tensor flat = scores.reshape({-1}), order = at::argsort(flat, /*stable=*/true, 0, false);
+  for (const int64_t count : {1, 77, 50000, 100001, 199999}) {
+    const Tensor wanted = at::ones_like(flat, at::kBool).index_fill_(0, order.slice(0, 0, count), false).reshape(scores.sizes());
+    for (const int threads : {1, 2}) {
+      set_num_threads(threads);
+      EXPECT_TRUE(at::equal(lowest_mask(scores, count), wanted)) << count;
+    }
+  }
+  set_num_threads(0);
 }
 
 TEST(Mask, RowsShareTheCount) {
