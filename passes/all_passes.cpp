@@ -12,6 +12,7 @@
 #include "passes/prune/prune_blocks.h"
 #include "passes/prune/prune_channels.h"
 #include "passes/prune/prune_weights.h"
+#include "passes/prune/reestimate_batch_norm.h"
 #include "passes/prune/remove_dead_channels.h"
 #include "passes/quantize/equalize_channels.h"
 #include "passes/quantize/quantize_dynamic.h"
@@ -43,6 +44,7 @@ PassTable sorted_passes() {
   table.add("quantize_dynamic", "multiply in integers, with activation scales of each run", quantize_dynamic);
   table.add("quantize_static", "give nodes integer kernels where they pay", quantize_static);
   table.add("quantize_weights", "run products and tables on weights in 4 or 8 bits", quantize_weights);
+  table.add("reestimate_batch_norm", "give BatchNormalization the statistics of the calibration data", reestimate_batch_norm);
   table.add("remove_dead_channels", "remove channels that are unused, constant or equal to another", remove_dead_channels);
   table.add("shorten_names", "rename inner values to short counters, drop node names", shorten_names);
   table.add("simplify_shapes", "replace lengths that are the same for every input", simplify_shapes);

@@ -7,6 +7,7 @@
 #include "passes/prune/linear_bias.h"
 #include "passes/prune/obs_order.h"
 #include "passes/prune/prune_target.h"
+#include "passes/prune/reestimate_batch_norm.h"
 #include "passes/prune/repair_channels.h"
 #include "passes/prune/slice_classes.h"
 
@@ -332,8 +333,12 @@ void Pruner::run() {
   const Graph before = graph_;
   slice_classes(graph_, classes_, removed);
   report(before, removed);
-  if (options_.refit && context_.calibration) repair_channels(graph_, before, classes_, removed, kept_, sensitivity_, options_.stages, context_);
-  else fold_means(before, removed);
+  if (!options_.refit || !context_.calibration) {
+    fold_means(before, removed);
+    return;
+  }
+  repair_channels(graph_, before, classes_, removed, kept_, sensitivity_, options_.stages, context_);
+  settle_batch_norm(graph_, before, context_);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "passes/prune/layer_solver.h"
 #include "passes/prune/layer_sums.h"
 #include "passes/prune/prunable_layers.h"
+#include "passes/prune/reestimate_batch_norm.h"
 
 #include <algorithm>
 #include <cmath>
@@ -378,6 +379,7 @@ void Pruner::run() {
   context_.progress.start("prune", static_cast<int64_t>(works_.size()));
   count_zeros();
   for (const auto& stage : stages()) prune_stage(stage);
+  if (method_.refit) settle_batch_norm(graph_, original_, context_);
 }
 
 }  // namespace
