@@ -67,7 +67,7 @@ TEST(ChannelCosts, TimeOfAConvCountsBlocksOfSixteen) {
   ASSERT_EQ(found.families.size(), 1u);
   const auto time = time_terms(graph, classes, found.families, inferred_sizes(graph));
   EXPECT_EQ(cost_of(time, {7}), cost_of(time, {0}));      // 33 channels take the three blocks of 40
-  EXPECT_LT(cost_of(time, {8}), 0.75 * cost_of(time, {0}));
+  EXPECT_LT(cost_of(time, {8}), 0.8 * cost_of(time, {0}));
   const KnownSizes sizes = inferred_sizes(graph);
   double whole = 0;
   for (const LinearView& view : linear_views(graph)) whole += float_cost_us(*linear_work(graph, view, sizes));
