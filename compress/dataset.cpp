@@ -171,42 +171,118 @@ Dataset Dataset::head(int64_t count) const {
 
 namespace {
 
-RunValue gather_strings(const SampleArray& array, const std::vector<int64_t>& chosen, int64_t first, int64_t count) {
+RunValue gather_strings(const SampleArray& array, std::span<const int64_t> places) {
   RunValue all;
   Strings texts;
-  for (int64_t i = first; i < first + count; ++i) {
-    all = array.rows(chosen[static_cast<size_t>(i)], 1);
+  for (const int64_t place : places) {
+    all = array.rows(place, 1);
     texts.insert(texts.end(), all.strings->begin(), all.strings->end());
   }
   all.strings = std::make_shared<const Strings>(std::move(texts));
-  all.sizes[0] = count;
+  all.sizes[0] = static_cast<int64_t>(places.size());
   return all;
 }
 
-/// Samples [first, first + count) of those chosen; runs of neighbours are read at once.
-RunValue gather_rows(const SampleArray& array, const std::vector<int64_t>& chosen, int64_t first, int64_t count) {
-  if (chosen.empty()) return array.rows(first, count);
-  if (array.dtype() == DType::string) return gather_strings(array, chosen, first, count);
+/// Rows at places that grow; runs of neighbours are read at once.
+Tensor read_runs(const SampleArray& array, std::span<const int64_t> places) {
   std::vector<Tensor> parts;
-  for (int64_t i = first; i < first + count;) {
-    int64_t end = i + 1;
-    while (end < first + count && chosen[static_cast<size_t>(end)] == chosen[static_cast<size_t>(end - 1)] + 1) ++end;
-    parts.push_back(array.rows(chosen[static_cast<size_t>(i)], end - i).tensor);
+  for (size_t i = 0; i < places.size();) {
+    size_t end = i + 1;
+    while (end < places.size() && places[end] == places[end - 1] + 1) ++end;
+    parts.push_back(array.rows(places[i], static_cast<int64_t>(end - i)).tensor);
     i = end;
   }
-  return parts.size() == 1 ? RunValue(parts[0]) : RunValue(at::cat(parts, 0));
+  return parts.size() == 1 ? parts[0] : at::cat(parts, 0);
+}
+
+/// Rows at these places, in this order. They are read from front to back, which compressed arrays need.
+RunValue gather_rows(const SampleArray& array, std::span<const int64_t> places) {
+  if (array.dtype() == DType::string) {
+    const bool is_run = !places.empty() && places.back() - places.front() + 1 == static_cast<int64_t>(places.size()) &&
+                        std::is_sorted(places.begin(), places.end());
+    return is_run ? array.rows(places.front(), static_cast<int64_t>(places.size())) : gather_strings(array, places);
+  }
+  if (std::is_sorted(places.begin(), places.end())) return RunValue(read_runs(array, places), array.dtype());
+  std::vector<int64_t> order(places.size()), sorted, back(places.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return places[static_cast<size_t>(a)] < places[static_cast<size_t>(b)]; });
+  for (size_t i = 0; i < order.size(); ++i) {
+    sorted.push_back(places[static_cast<size_t>(order[i])]);
+    back[static_cast<size_t>(order[i])] = static_cast<int64_t>(i);
+  }
+  const Tensor index = at::from_blob(back.data(), {static_cast<int64_t>(back.size())}, at::kLong);
+  return RunValue(read_runs(array, sorted).index_select(0, index), array.dtype());
+}
+
+/// An array that was read as a whole.
+class KeptArray : public SampleArray {
+ public:
+  KeptArray(Tensor array, DType dtype) : array_(std::move(array)), dtype_(dtype) {}
+  DType dtype() const override { return dtype_; }
+  std::vector<int64_t> sizes() const override { return array_.sizes().vec(); }
+  RunValue rows(int64_t first, int64_t count) const override { return {array_.narrow(0, first, count), dtype_}; }
+
+ private:
+  Tensor array_;
+  DType dtype_;
+};
+
+int64_t bytes_of_sample(const SampleArray& array) {
+  const std::vector<int64_t> sizes = array.sizes();
+  return std::accumulate(sizes.begin() + 1, sizes.end(), int64_t{std::max(1, bits_of(array.dtype()) / 8)}, std::multiplies<>());
 }
 
 }  // namespace
 
+Dataset Dataset::in_memory(int64_t most_bytes) const {
+  Dataset kept = *this;
+  std::vector<std::shared_ptr<const SampleArray>*> arrays;
+  for (Feed& feed : kept.feeds_) {
+    if (feed.array) arrays.push_back(&feed.array);
+  }
+  if (kept.labels_) arrays.push_back(&kept.labels_);
+  int64_t bytes = 0;
+  for (const auto* array : arrays) {
+    if ((*array)->dtype() == DType::string) return *this;
+    bytes += bytes_of_sample(**array) * num_samples_;
+  }
+  if (bytes > most_bytes) return *this;
+  std::vector<int64_t> places = chosen_;
+  places.resize(static_cast<size_t>(num_samples_));
+  if (chosen_.empty()) std::iota(places.begin(), places.end(), 0);
+  for (auto* array : arrays) *array = std::make_shared<KeptArray>(read_runs(**array, places), (*array)->dtype());
+  kept.chosen_.clear();
+  return kept;
+}
+
 Dataset::Batch Dataset::batch(int64_t index) const {
-  Batch batch{.first = index * batch_, .count = std::min(batch_, num_samples_ - index * batch_)};
+  const int64_t first = index * batch_;
+  std::vector<int64_t> places(static_cast<size_t>(std::min(batch_, num_samples_ - first)));
+  std::iota(places.begin(), places.end(), first);
+  return read(places, first);
+}
+
+Dataset::Batch Dataset::gather(std::span<const int64_t> samples) const {
+  const bool fits = !samples.empty() && (!is_batch_fixed_ || static_cast<int64_t>(samples.size()) <= batch_);
+  if (!fits) throw InternalError(cat(samples.size(), " samples were asked for at once"));
+  for (const int64_t sample : samples) {
+    if (sample < 0 || sample >= num_samples_) throw InternalError(cat("sample ", sample, " of ", num_samples_, " was asked for"));
+  }
+  return read(samples, samples.front());
+}
+
+Dataset::Batch Dataset::read(std::span<const int64_t> samples, int64_t first) const {
+  Batch batch{.first = first, .count = static_cast<int64_t>(samples.size())};
+  std::vector<int64_t> places(samples.begin(), samples.end());
+  if (!chosen_.empty()) {
+    for (int64_t& place : places) place = chosen_[static_cast<size_t>(place)];
+  }
   for (const Feed& feed : feeds_) {
     if (!feed.array) {
       batch.inputs.push_back(feed.constant);
       continue;
     }
-    RunValue rows = gather_rows(*feed.array, chosen_, batch.first, batch.count);
+    RunValue rows = gather_rows(*feed.array, places);
     if (rows.tensor.defined() && feed.dtype != DType::undefined) {
       rows = RunValue(cast_lossless(rows.tensor, feed.dtype, feed.name), feed.dtype);
       if (at::isFloatingType(rows.tensor.scalar_type()) && !at::isfinite(rows.tensor).all().item<bool>()) {
@@ -222,7 +298,7 @@ Dataset::Batch Dataset::batch(int64_t index) const {
     }
     batch.inputs.push_back(std::move(rows));
   }
-  if (labels_) batch.labels = gather_rows(*labels_, chosen_, batch.first, batch.count).tensor;
+  if (labels_) batch.labels = gather_rows(*labels_, places).tensor;
   return batch;
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 
 namespace niwaki {
 
@@ -48,6 +49,12 @@ class Dataset {
   bool has_labels() const { return labels_ != nullptr; }
   /// Batch i; may be called from several threads. E1710 where over 1 % of the samples are not finite.
   Batch batch(int64_t index) const;
+  /// These samples in this order, with the same checks; may be called from several threads. Where the model's batch is fixed,
+  /// at most that many, filled up with the last.
+  Batch gather(std::span<const int64_t> samples) const;
+  /// The same samples with their arrays in memory where those take at most so many bytes, for access in any order; otherwise
+  /// itself: arrays that are compressed are then read from their start for every step back.
+  Dataset in_memory(int64_t most_bytes) const;
   /// The first `count` samples only.
   Dataset head(int64_t count) const;
 
@@ -58,6 +65,7 @@ class Dataset {
     std::shared_ptr<const SampleArray> array;   // null: `constant` for every sample
     RunValue constant;
   };
+  Batch read(std::span<const int64_t> places, int64_t first) const;
   std::vector<Feed> feeds_;
   std::shared_ptr<const SampleArray> labels_;
   std::vector<int64_t> chosen_;              // sample indices of a subset, sorted; empty: all

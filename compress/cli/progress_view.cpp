@@ -131,6 +131,7 @@ void ProgressView::draw_bar() {
     line += right_aligned(cat(state_.done, "/", state_.total), 11) + right_aligned(cat(static_cast<int>(share * 100), "%"), 6);
     if (spent > 0.2 && state_.done > 0) line += cat("  ", plain(std::round(static_cast<double>(state_.done) / spent)), "/s");
     if (remaining() >= 0 && spent > 0.5) line += cat("  ETA ", duration_text(std::ceil(remaining())));
+    if (!state_.note.empty()) line += "  " + printable(state_.note, 24);
   } else {
     line += cat("running ", duration_text(spent));
   }
@@ -144,11 +145,13 @@ void ProgressView::print_line() {
   const double left = remaining();
   if (style_.mode == Mode::json) {
     Json entry = {{"t", elapsed()}, {"stage", printable(state_.stage)}, {"done", state_.done}, {"total", state_.total}, {"rss_bytes", resident_bytes()}};
+    if (!state_.note.empty()) entry["note"] = printable(state_.note, 24);
     entry["eta_s"] = left < 0 ? Json(nullptr) : Json(left);
     return put(entry.dump() + "\n");
   }
   std::string line = clock_text(elapsed()) + " " + printable(state_.stage);
   if (state_.total > 0) line += cat(" ", state_.done, "/", state_.total, " ", 100 * state_.done / state_.total, "%");
+  if (!state_.note.empty()) line += " " + printable(state_.note, 24);
   if (left >= 0) line += cat(" eta ", static_cast<int64_t>(std::ceil(left)), "s");
   put(line + cat(" rss ", resident_bytes() / 1'000'000, "MB\n"));
 }

@@ -35,8 +35,6 @@ double GradualSchedule::sparsity(int64_t step) const {
 
 bool GradualSchedule::is_due(int64_t step) const { return step >= begin && step <= end && ((step - begin) % interval == 0 || step == end); }
 
-Tensor apply_mask(const Tensor& weights, const Tensor& mask) { return at::where(mask, weights, at::zeros_like(weights)); }
-
 Tensor narrower_mask(const Tensor& scores, const Tensor& mask, int64_t num_zeros) {
   return lowest_mask(ranked(scores, mask), std::max(num_zeros, count_zeros(mask)));
 }

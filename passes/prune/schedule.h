@@ -1,7 +1,7 @@
 #pragma once
 
 #include "compress/random.h"
-#include "compress/tensor.h"
+#include "compress/train/weight_mask.h"
 
 #include <vector>
 
@@ -15,9 +15,6 @@ struct GradualSchedule {
   bool is_due(int64_t step) const;
 };
 
-/// Weights, or the moments that an optimizer keeps of them, with +0.0 where the mask (bool, true = keep) is false: no -0.0, no
-/// drift, whatever stood there. To be called after every step of the optimizer.
-Tensor apply_mask(const Tensor& weights, const Tensor& mask);
 /// The mask that also drops the lowest scores until `num_zeros` are gone; what is gone stays gone.
 Tensor narrower_mask(const Tensor& scores, const Tensor& mask, int64_t num_zeros);
 

@@ -1,0 +1,120 @@
+#include "compress/train/shard_runner.h"
+
+#include "compress/error.h"
+#include "compress/parallel.h"
+#include "compress/train/trainable.h"
+
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+namespace niwaki {
+namespace {
+
+constexpr int64_t kShards = 4, kSmallestShard = 8;   // of a batch; samples
+
+std::vector<ValueId> wanted_values(const Graph& graph, const Training& training) {
+  std::vector<ValueId> wanted = graph.main().outputs;
+  wanted.insert(wanted.end(), training.watched.begin(), training.watched.end());
+  return wanted;
+}
+
+int64_t shard_size(const Dataset& data, bool couples_samples, int64_t batch) {
+  if (data.is_batch_fixed()) return data.batch_size();
+  return couples_samples ? batch : std::max(kSmallestShard, (batch + kShards - 1) / kShards);
+}
+
+Tensor first_rows(const Tensor& y, const RunValues& inputs, int64_t count) {
+  for (const RunValue& input : inputs) {
+    const bool is_filled = input.tensor.defined() && input.tensor.dim() > 0 && input.tensor.size(0) > count;
+    if (is_filled && y.defined() && y.dim() > 0 && y.size(0) == input.tensor.size(0)) return y.narrow(0, 0, count);
+  }
+  return y;
+}
+
+[[noreturn]] void refuse_cut(const Graph& graph, const std::set<ValueId>& trainable) {
+  const std::vector<std::string> cuts = gradient_cuts(graph, trainable);
+  std::string names;
+  for (size_t i = 0; i < cuts.size() && i < 5; ++i) names += cat(i > 0 ? ", " : "", printable(cuts[i], 80));
+  throw UnsupportedError("E3320", "no trainable constant reaches the loss",
+                         {.found = cuts.empty() ? cat(trainable.size(), " trainable constants") : cat("no gradient comes through ", names),
+                          .help = "train a model whose outputs follow from its weights by differentiable operators"});
+}
+
+}  // namespace
+
+Tensor Shard::rows(const Tensor& y) const { return first_rows(y, inputs, static_cast<int64_t>(samples.size())); }
+
+ShardRunner::ShardRunner(const Graph& graph, const Dataset& data, const Training& training, const TrainerOptions& options)
+    : graph_(graph), data_(data), training_(training), options_(options),
+      executor_(graph, {.trainable = training.trainable, .until = wanted_values(graph, training)}),
+      num_extra_(training.extra.size()), shard_size_(shard_size(data, training.couples_samples, options.batch)) {
+  for (const ValueId id : training.trainable) leaves_.push_back(executor_.parameter(id));
+  for (const Tensor& extra : training.extra) leaves_.push_back(extra.detach().clone(at::MemoryFormat::Contiguous).set_requires_grad(true));
+}
+
+int64_t ShardRunner::num_parts(std::span<const int64_t> samples) const {
+  return (static_cast<int64_t>(samples.size()) + shard_size_ - 1) / shard_size_;
+}
+
+std::span<const int64_t> ShardRunner::part(std::span<const int64_t> samples, int64_t index) const {
+  const auto first = static_cast<size_t>(index * shard_size_);
+  return samples.subspan(first, std::min(static_cast<size_t>(shard_size_), samples.size() - first));
+}
+
+LossSum ShardRunner::shard_loss(std::span<const int64_t> samples, int64_t epoch, bool is_training) const {
+  Dataset::Batch batch = data_.gather(samples);
+  const bool is_augmented = is_training && options_.augment.is_on();
+  if (is_augmented) batch.inputs = augmented(batch.inputs, samples, options_.augment, options_.seed, epoch);
+  const RunValues made = executor_.run(batch.inputs);
+  std::vector<Tensor> values;
+  for (const RunValue& value : made) values.push_back(first_rows(value.tensor, batch.inputs, batch.count));
+  const std::span<const Tensor> extra = std::span(leaves_).last(num_extra_);
+  return training_.loss({batch.inputs, batch.labels, samples, is_augmented, values, extra});
+}
+
+BatchGradient ShardRunner::gradient(std::span<const int64_t> samples, int64_t epoch) const {
+  struct Part {
+    std::vector<Tensor> gradients;
+    double loss = 0, weight = 0;
+  };
+  std::vector<Part> parts(static_cast<size_t>(num_parts(samples)));
+  BatchGradient total{std::vector<Tensor>(leaves_.size()), 0, 0};
+  const auto work = [&](int64_t i) {
+    const c10::AutoGradMode mode(true);
+    const LossSum loss = shard_loss(part(samples, i), epoch, true);
+    if (!loss.sum.requires_grad()) refuse_cut(graph_, training_.trainable);
+    Part& mine = parts[static_cast<size_t>(i)];
+    mine.gradients = torch::autograd::grad({loss.sum}, leaves_, {}, false, false, /*allow_unused=*/true);
+    mine.loss = loss.sum.item<double>();
+    mine.weight = loss.weight;
+  };
+  const auto finish = [&](int64_t i) {
+    const Part mine = std::move(parts[static_cast<size_t>(i)]);
+    for (size_t k = 0; k < leaves_.size(); ++k) {
+      Tensor& sum = total.tensors[k];        // a gradient may be shared by two leaves: nothing is added in place
+      if (mine.gradients[k].defined()) sum = sum.defined() ? sum + mine.gradients[k] : mine.gradients[k];
+    }
+    total.loss += mine.loss;
+    total.weight += mine.weight;
+  };
+  ordered_for(static_cast<int64_t>(parts.size()), work, finish);
+  return total;
+}
+
+double ShardRunner::mean_loss(std::span<const int64_t> samples) const {
+  std::vector<double> losses(static_cast<size_t>(num_parts(samples)), 0), weights = losses;
+  parallel_for(static_cast<int64_t>(losses.size()), [&](int64_t i) {
+    const at::AutoDispatchBelowAutograd no_record;
+    const LossSum loss = shard_loss(part(samples, i), 0, false);
+    losses[static_cast<size_t>(i)] = loss.sum.item<double>();
+    weights[static_cast<size_t>(i)] = loss.weight;
+  });
+  double loss = 0, weight = 0;
+  for (size_t i = 0; i < losses.size(); ++i) {
+    loss += losses[i];
+    weight += weights[i];
+  }
+  return weight > 0 ? loss / weight : 0;
+}
+
+}  // namespace niwaki

@@ -1,0 +1,42 @@
+#pragma once
+
+#include "compress/executor.h"
+#include "compress/train/trainer.h"
+
+namespace niwaki {
+
+/// Sums over the samples of one batch.
+struct BatchGradient {
+  std::vector<Tensor> tensors;               // by leaf; undefined where the loss does not depend on it
+  double loss = 0, weight = 0;
+};
+
+/// Splits batches into shards of a fixed size and runs them side by side; sums are taken in their order, so that they are the
+/// same for any number of threads.
+class ShardRunner {
+ public:
+  ShardRunner(const Graph& graph, const Dataset& data, const Training& training, const TrainerOptions& options);
+  /// What is trained: constants by id, then the extra tensors.
+  const std::vector<Tensor>& leaves() const { return leaves_; }
+  size_t num_constants() const { return leaves_.size() - num_extra_; }
+  /// E3320 where nothing trainable reaches the loss.
+  BatchGradient gradient(std::span<const int64_t> samples, int64_t epoch) const;
+  /// Mean loss of these samples as they are, without gradients.
+  double mean_loss(std::span<const int64_t> samples) const;
+
+ private:
+  LossSum shard_loss(std::span<const int64_t> samples, int64_t epoch, bool is_training) const;
+  std::span<const int64_t> part(std::span<const int64_t> samples, int64_t index) const;
+  int64_t num_parts(std::span<const int64_t> samples) const;
+
+  const Graph& graph_;
+  const Dataset& data_;
+  const Training& training_;
+  const TrainerOptions& options_;
+  Executor executor_;
+  std::vector<Tensor> leaves_;
+  size_t num_extra_ = 0;
+  int64_t shard_size_ = 1;
+};
+
+}  // namespace niwaki

@@ -1,0 +1,278 @@
+#include "compress/train/trainer.h"
+
+#include "compress/error.h"
+#include "compress/parallel.h"
+#include "compress/train/checkpoint.h"
+#include "compress/train/fingerprint.h"
+#include "compress/train/sample_order.h"
+#include "compress/train/shard_runner.h"
+#include "compress/train/weight_mask.h"
+
+#include <chrono>
+#include <cstdio>
+#include <limits>
+
+namespace niwaki {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kMostRestarts = 3, kMostRedone = 16;   // steps that a stop or a restart may cost
+constexpr int64_t kKeptBytes = int64_t{1} << 30;         // of samples in memory
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::string loss_text(double loss) {
+  char text[32];
+  std::snprintf(text, sizeof text, "loss %.4g", loss);
+  return text;
+}
+
+void require_options(const TrainerOptions& o) {
+  if (o.batch < 1) throw UsageError("E2005", cat("batch ", o.batch, ": needed at least 1"));
+  if (!(o.learning_rate > 0)) throw UsageError("E2005", cat("learning rate ", o.learning_rate, ": needed more than 0"));
+  if (!(o.average >= 0 && o.average < 1)) throw UsageError("E2005", cat("average ", o.average, ": needed from 0 to below 1"));
+  if (!(o.hold_out >= 0 && o.hold_out < 1)) throw UsageError("E2005", cat("hold_out ", o.hold_out, ": needed from 0 to below 1"));
+}
+
+/// One training from its start, or its checkpoint, to its end.
+class Loop {
+ public:
+  Loop(const Graph& graph, const Dataset& data, const Training& training, const TrainerOptions& options, Progress& progress)
+      : options_(options), progress_(progress), training_(training), data_(data.in_memory(kKeptBytes)),
+        order_(data.num_samples(), options.hold_out, options.seed), runner_(graph, data_, training, options) {
+    per_epoch_ = (order_.num_training() + options.batch - 1) / options.batch;
+    total_ = options.steps > 0 ? options.steps : std::max<int64_t>(options.epochs, 1) * per_epoch_;
+    interval_ = std::clamp<int64_t>(total_ / 100, 1, kMostRedone);
+    for (const ValueId id : training.trainable) {
+      const auto found = training.masks.find(id);
+      masks_.push_back(found == training.masks.end() ? Tensor() : found->second);
+    }
+    masks_.resize(runner_.leaves().size());
+    if (!options.checkpoint.empty()) fingerprint_ = training_fingerprint(graph, data_, training, options);
+  }
+
+  TrainReport run() {
+    const auto began = Clock::now();
+    report_.batches_per_epoch = per_epoch_;
+    report_.training_samples = order_.num_training();
+    report_.held_out_samples = static_cast<int64_t>(order_.held_out().size());
+    try {
+      start();
+      while (state_.step < total_ && !state_.is_done) step();
+      good_ = copy_of(state_);
+      save();
+    } catch (const Interrupted&) {
+      save();
+      throw;
+    }
+    describe();
+    report_.seconds = seconds_since(began);
+    return std::move(report_);
+  }
+
+  /// What is best, by leaf; empty where that is the start.
+  std::vector<Tensor> result() const {
+    if (order_.held_out().empty()) return effective();
+    return state_.best;
+  }
+
+ private:
+  const std::vector<Tensor>& effective() const { return options_.average > 0 ? state_.average : state_.weights; }
+  void save() const {
+    if (!options_.checkpoint.empty() && !good_.weights.empty()) save_checkpoint(options_.checkpoint, fingerprint_, good_);
+  }
+  void restore(const TrainState& from);
+  void start();
+  void step();
+  void change_weights(const BatchGradient& gradient, double norm);
+  void restart(const std::string& what);
+  void end_epoch();
+  double validation();
+  void describe();
+
+  const TrainerOptions& options_;
+  Progress& progress_;
+  const Training& training_;
+  const Dataset data_;
+  const SampleOrder order_;
+  ShardRunner runner_;
+  std::vector<Tensor> masks_;                // by leaf; undefined: none
+  int64_t per_epoch_ = 1, total_ = 1, interval_ = 1;
+  std::string fingerprint_;
+  TrainState state_, good_;                  // state_.weights are the leaves themselves
+  Clock::time_point saved_ = Clock::now();
+  int64_t shuffled_ = -1;                    // epoch of samples_
+  std::vector<int64_t> samples_;
+  TrainReport report_;
+};
+
+/// Puts numbers into the leaves, and takes over the rest.
+void Loop::restore(const TrainState& from) {
+  const std::vector<Tensor> weights = state_.weights;
+  TrainState next = copy_of(from);
+  for (size_t i = 0; i < weights.size(); ++i) weights[i].copy_(next.weights[i]);
+  next.weights = weights;
+  state_ = std::move(next);
+}
+
+void Loop::start() {
+  progress_.start("train", total_);
+  for (const Tensor& leaf : runner_.leaves()) state_.weights.push_back(leaf.detach());
+  std::string why;
+  const auto found = options_.checkpoint.empty() ? std::nullopt : load_checkpoint(options_.checkpoint, fingerprint_, why);
+  if (!why.empty()) report_.notes.push_back(why);
+  if (found) {
+    restore(*found);
+    good_ = copy_of(state_);
+    report_.resumed_at = state_.step;
+    return progress_.advance(state_.step);
+  }
+  for (size_t i = 0; i < masks_.size(); ++i) {
+    if (masks_[i].defined()) state_.weights[i].copy_(apply_mask(state_.weights[i], masks_[i]));
+  }
+  state_.moments = make_moments(state_.weights, options_.optimizer);
+  if (options_.average > 0) {
+    for (const Tensor& w : state_.weights) state_.average.push_back(w.clone());
+  }
+  state_.validation_before = validation();
+  state_.best_loss = std::isfinite(state_.validation_before) ? state_.validation_before : std::numeric_limits<double>::infinity();
+}
+
+void Loop::step() {
+  if (state_.step % interval_ == 0) {
+    good_ = copy_of(state_);
+    if (seconds_since(saved_) >= options_.checkpoint_seconds) {
+      save();
+      saved_ = Clock::now();
+    }
+  }
+  const int64_t epoch = state_.step / per_epoch_, place = state_.step % per_epoch_ * options_.batch;
+  if (epoch != shuffled_) samples_ = order_.epoch(epoch);
+  shuffled_ = epoch;
+  const auto count = std::min(options_.batch, order_.num_training() - place);
+  const auto batch = std::span<const int64_t>(samples_).subspan(static_cast<size_t>(place), static_cast<size_t>(count));
+  BatchGradient gradient = runner_.gradient(batch, epoch);
+  double squares = 0;
+  for (size_t i = 0; i < gradient.tensors.size(); ++i) {
+    Tensor& one = gradient.tensors[i];
+    if (one.defined() && masks_[i].defined()) one = apply_mask(one, masks_[i]);
+    if (one.defined()) squares += std::pow(at::linalg_vector_norm(one, 2, std::nullopt, false, at::kDouble).item<double>(), 2);
+  }
+  if (!std::isfinite(gradient.loss) || !std::isfinite(squares)) {
+    return restart(cat("batch ", state_.step % per_epoch_, " of epoch ", epoch + 1, " (step ", state_.step, ")"));
+  }
+  if (gradient.weight > 0) change_weights(gradient, std::sqrt(squares) / gradient.weight);
+  state_.loss_sum += gradient.loss;
+  state_.loss_weight += gradient.weight;
+  ++state_.step;
+  progress_.note(loss_text(state_.loss_sum / std::max(state_.loss_weight, 1e-30)));
+  if (state_.step % per_epoch_ == 0 || state_.step == total_) end_epoch();
+  progress_.advance(1);
+}
+
+void Loop::change_weights(const BatchGradient& gradient, double norm) {
+  const double share = learning_rate_share(options_.schedule, options_.warm_up, state_.step, total_) * state_.rate_share;
+  StepOptions step{options_.optimizer, options_.learning_rate * share, 0, options_.momentum};
+  const double scale = (options_.clip > 0 && norm > options_.clip ? options_.clip / norm : 1) / gradient.weight;
+  const auto count = static_cast<double>(state_.step);
+  const double kept = std::min(options_.average, (1 + count) / (10 + count));    // the start counts little
+  for (size_t i = 0; i < state_.weights.size(); ++i) {
+    const Tensor &w = state_.weights[i], &mask = masks_[i];
+    if (gradient.tensors[i].defined()) {
+      step.weight_decay = i < runner_.num_constants() && w.dim() >= 2 ? options_.weight_decay : 0;
+      update(w, gradient.tensors[i] * scale, state_.moments, i, step);
+      if (mask.defined()) {
+        w.copy_(apply_mask(w, mask));
+        state_.moments.first[i].copy_(apply_mask(state_.moments.first[i], mask));
+        if (!state_.moments.second.empty()) state_.moments.second[i].copy_(apply_mask(state_.moments.second[i], mask));
+      }
+    }
+    if (options_.average > 0) state_.average[i].lerp_(w, 1 - kept);
+  }
+}
+
+/// Goes back to the last good state, with half the learning rate.
+void Loop::restart(const std::string& what) {
+  if (good_.restarts >= kMostRestarts) {
+    throw ModelError("E3321", cat("the loss of ", what, " is not finite"),
+                     {.found = cat("after ", kMostRestarts, " restarts with half the learning rate each"),
+                      .help = "lower the learning rate, or look for samples or labels out of range"});
+  }
+  ++good_.restarts;
+  good_.rate_share /= 2;
+  report_.notes.push_back(cat("the loss of ", what, " was not finite: back to step ", good_.step, " with half the learning rate"));
+  restore(good_);
+  progress_.start("train", total_);
+  progress_.advance(state_.step);
+}
+
+/// Of the weights that count; NaN where nothing is held out.
+double Loop::validation() {
+  if (order_.held_out().empty()) return kNone;
+  if (options_.average <= 0) return runner_.mean_loss(order_.held_out());
+  std::vector<Tensor> kept;
+  for (size_t i = 0; i < state_.weights.size(); ++i) {
+    kept.push_back(state_.weights[i].clone());
+    state_.weights[i].copy_(state_.average[i]);
+  }
+  const double loss = runner_.mean_loss(order_.held_out());
+  for (size_t i = 0; i < kept.size(); ++i) state_.weights[i].copy_(kept[i]);
+  return loss;
+}
+
+void Loop::end_epoch() {
+  const double loss = validation();
+  const double rate = options_.learning_rate * state_.rate_share *
+                      learning_rate_share(options_.schedule, options_.warm_up, state_.step - 1, total_);
+  for (const double number : {state_.loss_sum / std::max(state_.loss_weight, 1e-30), loss, rate}) state_.history.push_back(number);
+  state_.loss_sum = state_.loss_weight = 0;
+  if (order_.held_out().empty()) return;
+  if (loss < state_.best_loss) {
+    state_.best_loss = loss;
+    state_.best_epoch = static_cast<int64_t>(state_.history.size() / 3);
+    state_.bad_epochs = 0;
+    state_.best.clear();
+    for (const Tensor& w : effective()) state_.best.push_back(w.clone());
+  } else {
+    ++state_.bad_epochs;
+    state_.is_done = options_.patience > 0 && state_.bad_epochs >= options_.patience && state_.step < total_;
+  }
+}
+
+void Loop::describe() {
+  report_.steps = state_.step;
+  report_.validation_before = state_.validation_before;
+  for (size_t i = 0; i + 2 < state_.history.size(); i += 3) {
+    report_.epochs.push_back({state_.history[i], state_.history[i + 1], state_.history[i + 2]});
+  }
+  report_.best_epoch = order_.held_out().empty() ? static_cast<int64_t>(report_.epochs.size()) : state_.best_epoch;
+  report_.restarts = state_.restarts;
+  report_.stopped_early = state_.is_done;
+  const auto& updates = state_.moments.updates;
+  const auto idle = std::count(updates.begin(), updates.end(), 0);
+  if (idle > 0) report_.notes.push_back(cat(idle, " of ", updates.size(), " trainable tensors do not reach the loss"));
+}
+
+}  // namespace
+
+TrainReport train(Graph& graph, const Dataset& data, const Training& training, const TrainerOptions& options, Progress& progress) {
+  require_options(options);
+  if (training.trainable.empty() && training.extra.empty()) throw UnsupportedError("E3320", "the model has no constant that can be trained");
+  Loop loop(graph, data, training, options, progress);
+  TrainReport report = loop.run();
+  const std::vector<Tensor> best = loop.result();
+  size_t i = 0;
+  for (const ValueId id : training.trainable) {
+    if (best.empty()) break;
+    Constant constant = *graph.constant(id);
+    constant.storage = best[i++].detach().clone(at::MemoryFormat::Contiguous);
+    constant.sparse = nullptr;
+    graph.set_constant(id, std::move(constant));
+  }
+  for (size_t k = 0; k < training.extra.size(); ++k) report.extra.push_back((best.empty() ? training.extra[k] : best[i + k]).detach().clone());
+  return report;
+}
+
+}  // namespace niwaki
