@@ -1,5 +1,5 @@
 #include "compress/ops/contrib_quantized.h"
-#include "compress/ops/op_arguments.h"
+#include "compress/ops/numeric.h"
 #include "compress/ops/quantization.h"
 
 #include <cmath>
@@ -86,7 +86,7 @@ RunValues skip_layer_normalization(const OpCall& call) {
 RunValues skip_simplified_layer_normalization(const OpCall& call) {
   Tensor sum = call.tensor(0) + call.tensor(1);
   if (call.has(3)) sum = sum + call.tensor(3);
-  const Tensor wide = sum.to(at::kFloat);
+  const Tensor wide = at_least_float32(sum);
   const Tensor inverse = at::rsqrt(wide.square().mean(-1, true) + float_attribute(call.node, "epsilon", 1e-12F));
   return {(wide * inverse).to(sum.scalar_type()) * call.tensor(2), RunValue(), inverse, sum};
 }
@@ -96,7 +96,7 @@ RunValues simplified_layer_normalization(const OpCall& call) {
   const int64_t axis = front_axis(call, call.attribute("axis", -1), x.dim());
   std::vector<int64_t> axes;
   for (int64_t i = axis; i < x.dim(); ++i) axes.push_back(i);
-  const Tensor wide = x.to(at::kFloat);
+  const Tensor wide = at_least_float32(x);
   const Tensor inverse = at::rsqrt(wide.square().mean(axes, true) + float_attribute(call.node, "epsilon", 1e-5F));
   return {(wide * inverse).to(x.scalar_type()) * call.tensor(1), inverse};
 }

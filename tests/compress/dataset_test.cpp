@@ -47,6 +47,33 @@ TEST(Dataset, CutsSamplesIntoBatches) {
   EXPECT_TRUE(at::equal(at::cat(parts), numbered(7)));
 }
 
+TEST(Dataset, GathersSamplesInAnyOrder) {
+  const Tensor labels = at::arange(9) * 10;
+  for (const int64_t subset : {0, 6}) {
+    const Graph graph = graph_of(kRows);
+    const Dataset data = dataset(graph, {{"x", numbered(9)}, {"labels", labels}}, {.samples = subset, .batch = 3, .want_labels = true});
+    const Tensor all = at::cat({data.batch(0).inputs[0].tensor, data.batch(1).inputs[0].tensor});
+    const std::vector<int64_t> wanted{5, 0, 3, 2, 5};
+    for (const Dataset& one : {data, data.in_memory(1 << 20), data.in_memory(10)}) {
+      const Dataset::Batch batch = one.gather(wanted);
+      EXPECT_EQ(batch.count, 5);
+      EXPECT_TRUE(at::equal(batch.inputs[0].tensor, all.index_select(0, at::tensor(wanted))));
+      EXPECT_TRUE(at::equal(batch.labels * 2, batch.inputs[0].tensor.select(1, 0).to(at::kLong) * 10));
+      EXPECT_TRUE(at::equal(one.batch(1).inputs[0].tensor, data.batch(1).inputs[0].tensor));
+    }
+    EXPECT_THROW(data.gather(std::vector<int64_t>{subset == 0 ? 9 : 6}), InternalError);
+    EXPECT_THROW(data.gather({}), InternalError);
+  }
+}
+
+TEST(Dataset, GathersForAFixedBatch) {
+  const Dataset data = dataset(graph_of({int64_t{4}, int64_t{2}}), {{"x", numbered(6)}}, {.batch = 32});
+  const Dataset::Batch batch = data.gather(std::vector<int64_t>{4, 1});
+  EXPECT_EQ(batch.count, 2);
+  EXPECT_TRUE(at::equal(batch.inputs[0].tensor, at::tensor({8.f, 9.f, 2.f, 3.f, 2.f, 3.f, 2.f, 3.f}).reshape({4, 2})));
+  EXPECT_THROW(data.gather(std::vector<int64_t>{0, 1, 2, 3, 4}), InternalError);
+}
+
 TEST(Dataset, FillsUpAFixedBatchWithTheLastSample) {
   const Dataset data = dataset(graph_of({int64_t{4}, int64_t{2}}), {{"x", numbered(6)}}, {.batch = 32});
   EXPECT_TRUE(data.is_batch_fixed());
