@@ -8,15 +8,17 @@
 #include "passes/prune/layer_sums.h"
 #include "passes/prune/prunable_layers.h"
 #include "passes/prune/reestimate_batch_norm.h"
+#include "passes/prune/repair_channels.h"
 
 #include <algorithm>
-#include <cmath>
 #include <charconv>
+#include <cmath>
+#include <set>
 
 namespace niwaki {
 namespace {
 
-constexpr size_t kStages = 12;               // runs over the data, each up to its layers: about half as many whole ones
+constexpr size_t kStages = 64;               // runs over the data, each up to its layers: about half as many whole ones
 constexpr std::array kLevels = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95};   // of the loss curves
 constexpr int64_t kCurveSamples = 128, kTrialSamples = 32;   // how the zeros are shared out needs less data than the fit
 
@@ -106,6 +108,7 @@ class Pruner {
   void prune_stage(const std::vector<Work*>& stage);
   std::map<NodeId, LayerSums> sums_of(const std::vector<Work*>& stage, const Dataset& data) const;
   LayerProblem problem_of(const Work& work, const std::map<NodeId, LayerSums>& sums) const;
+  SumAims aims_of(const std::vector<Work*>& stage) const;
   void apply(const Work& work, const LayerSolution& solution, const std::map<NodeId, LayerSums>& sums);
 
   Graph& graph_;
@@ -114,6 +117,8 @@ class Pruner {
   PassContext& context_;
   const Method method_;
   std::vector<Work> works_;
+  std::set<NodeId> done_;                    // nodes whose weights are pruned
+  SumAims aims_;                             // of the stage
   std::map<NodeId, LayerSums> first_sums_;   // of the original model, while zeros are shared out
 };
 
@@ -284,7 +289,28 @@ std::map<NodeId, LayerSums> Pruner::sums_of(const std::vector<Work*>& stage, con
   for (const Work* work : stage) {
     for (const LayerReader& reader : work->layer.readers) views.push_back(reader.view);
   }
-  return collect_layer_sums(original_, graph_, views, data, context_.seed, context_.progress);
+  return collect_layer_sums(original_, graph_, views, data, context_.seed, context_.progress, aims_);
+}
+
+/// Nodes that make up for what the stream of a residual network lost before; of two pruned branches, the one that is pruned last.
+SumAims Pruner::aims_of(const std::vector<Work*>& stage) const {
+  std::set<NodeId> open;
+  for (const Work& work : works_) {
+    for (const LayerReader& reader : work.layer.readers) open.insert(reader.view.node);
+  }
+  for (const NodeId node : done_) open.erase(node);
+  SumAims aims;
+  for (const Work* work : stage) {
+    if (!work->layer.can_shift()) continue;
+    for (const LayerReader& reader : work->layer.readers) {
+      FittedNode fitted{.edited = reader.view, .original = reader.view};
+      aim_at_sum(graph_, original_, fitted);
+      if (fitted.beside == ValueId::absent) continue;
+      const auto producer = graph_.producer(fitted.beside);
+      if (!producer || !open.contains(*producer)) aims[reader.view.node] = {fitted.sum, fitted.beside};
+    }
+  }
+  return aims;
 }
 
 Tensor centred(const Tensor& products, const Tensor& left, const Tensor& right, int64_t count) {
@@ -329,7 +355,8 @@ void Pruner::apply(const Work& work, const LayerSolution& solution, const std::m
       const Tensor mean = found->second.sums / count;                                             // [groups, in]
       const Tensor made = at::bmm(solution.weights, mean.unsqueeze(2)).reshape({-1});
       Tensor target = found->second.target_sums.reshape({-1}) / count;
-      if (reader.bias_node == reader.view.node) target = target - reader_bias(original_, reader) * reader.beta;
+      // a sum holds the bias of the Add in front of it as well
+      if (reader.bias_node == reader.view.node || aims_.contains(reader.view.node)) target = target - reader_bias(original_, reader) * reader.beta;
       shift_outputs(graph_, reader, target / reader.alpha - made);
     }
     Json metrics = {{"sparsity", static_cast<double>(zeros_in(solution.weights)) / static_cast<double>(work.layer.size())},
@@ -347,6 +374,7 @@ void Pruner::apply(const Work& work, const LayerSolution& solution, const std::m
 }
 
 void Pruner::prune_stage(const std::vector<Work*>& stage) {
+  if (method_.makes_up) aims_ = aims_of(stage);
   const auto sums = method_.has_sums ? sums_of(stage, *context_.calibration) : std::map<NodeId, LayerSums>{};
   std::vector<LayerSolution> solutions(stage.size());
   parallel_for(static_cast<int64_t>(stage.size()), [&](int64_t i) {
@@ -357,6 +385,7 @@ void Pruner::prune_stage(const std::vector<Work*>& stage) {
   for (size_t i = 0; i < stage.size(); ++i) {
     if (solutions[i].weights.defined()) apply(*stage[i], solutions[i], sums);
     else context_.report.skip(stage[i]->label, "the calibration data never reaches it");
+    for (const LayerReader& reader : stage[i]->layer.readers) done_.insert(reader.view.node);
     context_.progress.advance();
   }
 }

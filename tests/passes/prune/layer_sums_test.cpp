@@ -41,6 +41,25 @@ TEST(LayerSums, AreThoseOfTheEditedInputsAndTheOriginalOutputs) {   // T22
   EXPECT_TRUE(at::allclose(second.target_sums[0], wanted.sum(0), 1e-5, 1e-5));
 }
 
+TEST(LayerSums, AimsAtASumLessWhatStandsBesideItNow) {
+  GraphBuilder b;
+  const ValueId w = b.random_constant("w1", {6, 6}), x = b.node("Relu", {b.node("MatMul", {b.input("x", {std::string("n"), int64_t{6}}), w})});
+  const ValueId branch = b.node("MatMul", {x, b.random_constant("w2", {6, 6})}, {}, "branch");
+  const ValueId sum = b.node("Add", {x, branch});
+  b.output(sum, "y");
+  const Graph original = b.graph();
+  Graph edited = original;
+  const Tensor first = values(*original.constant(w));
+  edited.set_constant(w, make_constant((first * 0.5).contiguous()));
+  const Tensor data = random_tensor({20, 6}, 1);
+  const LinearView view = linear_views(original)[1];
+  Progress progress;
+  const auto sums = collect_layer_sums(original, edited, {view}, Dataset(original, samples_of({{"x", data}}), {.batch = 7}, "data"), 0, progress, {{view.node, {sum, x}}});
+  const Tensor was = at::relu(data.mm(first)), now = was * 0.5, wanted = was + was.mm(values(*original.constant(view.weight))) - now;
+  EXPECT_TRUE(at::allclose(sums.at(view.node).targets[0], wanted.t().mm(now).to(at::kDouble), 1e-4, 1e-4));
+  EXPECT_TRUE(at::allclose(sums.at(view.node).target_sums[0], wanted.sum(0).to(at::kDouble), 1e-4, 1e-4));
+}
+
 TEST(LayerSums, ConvolutionsMeetTheirOwnOutputs) {
   GraphBuilder b;
   const ValueId x = b.input("x", {std::string("n"), int64_t{4}, int64_t{12}, int64_t{12}});

@@ -88,6 +88,33 @@ TEST(PruneWeights, EachMethodIsBetterThanTheOneBefore) {
   EXPECT_LT(fitted_error, sparse_error);
 }
 
+/// Two residual blocks; the sums are outputs, so that a test can see them.
+Graph residual_net() {
+  GraphBuilder b;
+  const auto conv = [&](ValueId x, const std::string& name, int64_t inputs, uint64_t seed) {
+    return b.node("Conv", {x, b.constant(name + ".w", random_tensor({8, inputs, 3, 3}, seed) / 6), b.random_constant(name + ".b", {8})},
+                  {{"pads", std::vector<int64_t>{1, 1, 1, 1}}}, name);
+  };
+  ValueId x = b.node("Relu", {conv(b.input("x", {std::string("n"), int64_t{8}, int64_t{8}, int64_t{8}}), "stem", 8, 1)});
+  uint64_t seed = 10;
+  for (const std::string name : {"a", "b"}) {
+    const ValueId hidden = b.node("Relu", {conv(x, name + "1", 8, ++seed)});
+    const ValueId sum = b.node("Add", {x, conv(hidden, name + "2", 8, ++seed)}, {}, name);
+    b.output(sum, name + ".sum");
+    x = b.node("Relu", {sum});
+  }
+  return b.graph();
+}
+
+TEST(PruneWeights, BranchesMakeUpForTheStreamBesideThem) {
+  const Applied applied = pruned(residual_net(), {{"sparsity", 0.5}});
+  const auto before = run_graph(applied.before, {samples()}), after = run_graph(applied.after, {samples()});
+  for (size_t i = 0; i < before.size(); ++i) {               // the bias matches the mean of the sum, not that of the branch
+    EXPECT_LT((after[i] - before[i]).mean({0, 2, 3}).abs().max().item<double>(), 1e-3) << i;
+    EXPECT_GT((after[i] - before[i]).abs().max().item<double>(), 0.01);
+  }
+}
+
 TEST(PruneWeights, WorksWithoutCalibration) {
   const Applied applied = apply_pass("prune_weights", net(), {{"sparsity", 0.5}});
   ASSERT_EQ(applied.report.notes.size(), 1u);
