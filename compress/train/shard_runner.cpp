@@ -31,13 +31,17 @@ Tensor first_rows(const Tensor& y, const RunValues& inputs, int64_t count) {
   return y;
 }
 
-[[noreturn]] void refuse_cut(const Graph& graph, const std::set<ValueId>& trainable) {
-  const std::vector<std::string> cuts = gradient_cuts(graph, trainable);
-  std::string names;
-  for (size_t i = 0; i < cuts.size() && i < 5; ++i) names += cat(i > 0 ? ", " : "", printable(cuts[i], 80));
-  throw UnsupportedError("E3320", "no trainable constant reaches the loss",
-                         {.found = cuts.empty() ? cat(trainable.size(), " trainable constants") : cat("no gradient comes through ", names),
-                          .help = "train a model whose outputs follow from its weights by differentiable operators"});
+/// Which inputs are images that convolutions read as they are: with the channels last in memory those are quicker.
+std::vector<bool> image_inputs(const Graph& graph, const std::vector<ValueId>& inputs) {
+  const auto nodes = graph.all_nodes();
+  const bool has_conv = std::any_of(nodes.begin(), nodes.end(), [&](NodeId id) { return graph.node(id).op == "Conv"; });
+  const auto keeps_layout = [&](NodeId id) { return graph.node(id).op != "Transpose" && graph.node(id).op != "Reshape"; };
+  std::vector<bool> are_images;
+  for (const ValueId id : inputs) {
+    const auto consumers = graph.consumers(id);
+    are_images.push_back(has_conv && std::all_of(consumers.begin(), consumers.end(), keeps_layout));
+  }
+  return are_images;
 }
 
 }  // namespace
@@ -48,6 +52,7 @@ ShardRunner::ShardRunner(const Graph& graph, const Dataset& data, const Training
     : graph_(graph), data_(data), training_(training), options_(options),
       executor_(graph, {.trainable = training.trainable, .until = wanted_values(graph, training)}),
       num_extra_(training.extra.size()), shard_size_(shard_size(data, training.couples_samples, options.batch)) {
+  images_ = image_inputs(graph, executor_.inputs());
   for (const ValueId id : training.trainable) leaves_.push_back(executor_.parameter(id));
   for (const Tensor& extra : training.extra) leaves_.push_back(extra.detach().clone(at::MemoryFormat::Contiguous).set_requires_grad(true));
 }
@@ -65,6 +70,10 @@ LossSum ShardRunner::shard_loss(std::span<const int64_t> samples, int64_t epoch,
   Dataset::Batch batch = data_.gather(samples);
   const bool is_augmented = is_training && options_.augment.is_on();
   if (is_augmented) batch.inputs = augmented(batch.inputs, samples, options_.augment, options_.seed, epoch);
+  for (size_t i = 0; i < images_.size(); ++i) {
+    Tensor& x = batch.inputs[i].tensor;
+    if (images_[i] && x.defined() && x.dim() == 4) x = x.contiguous(at::MemoryFormat::ChannelsLast);
+  }
   const RunValues made = executor_.run(batch.inputs);
   std::vector<Tensor> values;
   for (const RunValue& value : made) values.push_back(first_rows(value.tensor, batch.inputs, batch.count));
@@ -82,7 +91,7 @@ BatchGradient ShardRunner::gradient(std::span<const int64_t> samples, int64_t ep
   const auto work = [&](int64_t i) {
     const c10::AutoGradMode mode(true);
     const LossSum loss = shard_loss(part(samples, i), epoch, true);
-    if (!loss.sum.requires_grad()) refuse_cut(graph_, training_.trainable);
+    if (!loss.sum.requires_grad()) refuse_training(graph_, training_.trainable);
     Part& mine = parts[static_cast<size_t>(i)];
     mine.gradients = torch::autograd::grad({loss.sum}, leaves_, {}, false, false, /*allow_unused=*/true);
     mine.loss = loss.sum.item<double>();
@@ -104,6 +113,7 @@ BatchGradient ShardRunner::gradient(std::span<const int64_t> samples, int64_t ep
 double ShardRunner::mean_loss(std::span<const int64_t> samples) const {
   std::vector<double> losses(static_cast<size_t>(num_parts(samples)), 0), weights = losses;
   parallel_for(static_cast<int64_t>(losses.size()), [&](int64_t i) {
+    if (Progress::stop_requested()) throw Interrupted();
     const at::AutoDispatchBelowAutograd no_record;
     const LossSum loss = shard_loss(part(samples, i), 0, false);
     losses[static_cast<size_t>(i)] = loss.sum.item<double>();

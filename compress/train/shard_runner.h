@@ -34,6 +34,7 @@ class ShardRunner {
   const Training& training_;
   const TrainerOptions& options_;
   Executor executor_;
+  std::vector<bool> images_;                 // by input: laid out with the channels last
   std::vector<Tensor> leaves_;
   size_t num_extra_ = 0;
   int64_t shard_size_ = 1;

@@ -139,4 +139,18 @@ std::vector<std::string> gradient_cuts(const Graph& graph, const std::set<ValueI
   return cuts;
 }
 
+void refuse_training(const Graph& graph, const std::set<ValueId>& trainable) {
+  std::set<ValueId> numbers = trainable;
+  for (uint32_t i = 1; trainable.empty() && i < graph.num_values(); ++i) {
+    const Constant* constant = graph.constant(static_cast<ValueId>(i));
+    if (constant != nullptr && constant->dtype == DType::float32) numbers.insert(static_cast<ValueId>(i));
+  }
+  const std::vector<std::string> cuts = gradient_cuts(graph, numbers);
+  std::string names;
+  for (size_t i = 0; i < cuts.size() && i < 5; ++i) names += cat(i > 0 ? ", " : "", printable(cuts[i], 80));
+  throw UnsupportedError("E3320", "no trainable constant reaches the loss",
+                         {.found = cuts.empty() ? cat(trainable.size(), " trainable constants") : cat("no gradient comes through ", names),
+                          .help = "train a model whose outputs follow from its weights by differentiable operators"});
+}
+
 }  // namespace niwaki

@@ -16,6 +16,9 @@ std::set<ValueId> trainable_constants(const Graph& graph, const std::vector<Valu
 /// Nodes that read what depends on `trainable` and pass no gradient on, as "label (Op)".
 std::vector<std::string> gradient_cuts(const Graph& graph, const std::set<ValueId>& trainable);
 
+/// E3320, with the nodes that cut the gradient of these constants, or of all numbers where they are none.
+[[noreturn]] void refuse_training(const Graph& graph, const std::set<ValueId>& trainable);
+
 /// True for operators through which no gradient comes, whatever they read.
 bool cuts_gradient(const Node& node);
 

@@ -6,6 +6,7 @@
 #include "compress/train/fingerprint.h"
 #include "compress/train/sample_order.h"
 #include "compress/train/shard_runner.h"
+#include "compress/train/trainable.h"
 #include "compress/train/weight_mask.h"
 
 #include <chrono>
@@ -259,7 +260,7 @@ void Loop::describe() {
 
 TrainReport train(Graph& graph, const Dataset& data, const Training& training, const TrainerOptions& options, Progress& progress) {
   require_options(options);
-  if (training.trainable.empty() && training.extra.empty()) throw UnsupportedError("E3320", "the model has no constant that can be trained");
+  if (training.trainable.empty() && training.extra.empty()) refuse_training(graph, {});
   Loop loop(graph, data, training, options, progress);
   TrainReport report = loop.run();
   const std::vector<Tensor> best = loop.result();

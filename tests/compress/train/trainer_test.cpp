@@ -106,6 +106,40 @@ TEST(Trainer, ResumesToTheSameBytes) {
   }
 }
 
+/// A process that is killed writes nothing more: what it saved last is taken up.
+TEST(Trainer, ResumesAfterAKill) {
+  const TrainerOptions options{.epochs = 5, .batch = 16, .checkpoint = fresh_path("kill"), .checkpoint_seconds = 0};
+  Lesson whole, killed;
+  TrainerOptions plain = options;
+  plain.checkpoint = "";
+  whole.run(plain);
+  Progress progress([](const Progress::State& state) {
+    if (state.done == 17) throw std::runtime_error("killed");
+  });
+  EXPECT_THROW(train(killed.graph, killed.data(), killed.training, options, progress), std::runtime_error);
+  EXPECT_EQ(killed.run(options).resumed_at, 16);
+  EXPECT_TRUE(same_bytes(whole.all(), killed.all()));
+  std::filesystem::remove(options.checkpoint);
+}
+
+TEST(Trainer, TellsTheLossAsItGoes) {
+  Lesson lesson;
+  std::string note, stage;
+  int64_t done = 0, total = 0;
+  Progress progress([&](const Progress::State& state) {
+    note = state.note;
+    stage = state.stage;
+    done = state.done;
+    total = state.total;
+  });
+  const TrainReport report = train(lesson.graph, lesson.data(), lesson.training, {.steps = 5, .batch = 16}, progress);
+  EXPECT_EQ(stage, "train");
+  EXPECT_EQ(done, 5);
+  EXPECT_EQ(total, 5);
+  EXPECT_EQ(report.steps, 5);
+  EXPECT_TRUE(note.starts_with("loss ")) << note;
+}
+
 TEST(Trainer, TakesUpNoCheckpointOfAnotherTraining) {
   TrainerOptions options{.epochs = 1, .batch = 16, .checkpoint = fresh_path("foreign")};
   Lesson first, second;
@@ -230,14 +264,16 @@ TEST(Trainer, RefusesWhatNoGradientReaches) {
   Graph graph = b.graph();
   EXPECT_TRUE(trainable_constants(graph).empty());
   const Dataset data(graph, {{"x", std::make_shared<TensorArray>(random_tensor({16, 4}))}}, {}, "test");
-  Training training{.trainable = {*graph.find_value("w")}, .loss = [](const Shard& s) { return mse(s.values[0].detach(), at::zeros_like(s.values[0])); }};
-  Progress progress;
-  try {
-    train(graph, data, training, {.hold_out = 0}, progress);
-    FAIL() << "no error";
-  } catch (const UnsupportedError& error) {
-    EXPECT_EQ(error.code(), "E3320");
-    EXPECT_EQ(error.details().found, "no gradient comes through rounding (Round)");
+  for (const std::set<ValueId>& trainable : {std::set<ValueId>{}, std::set<ValueId>{*graph.find_value("w")}}) {
+    Training training{.trainable = trainable, .loss = [](const Shard& s) { return mse(s.values[0].detach(), at::zeros_like(s.values[0])); }};
+    Progress progress;
+    try {
+      train(graph, data, training, {.hold_out = 0}, progress);
+      FAIL() << "no error";
+    } catch (const UnsupportedError& error) {
+      EXPECT_EQ(error.code(), "E3320");
+      EXPECT_EQ(error.details().found, "no gradient comes through rounding (Round)");
+    }
   }
 }
 
