@@ -30,13 +30,13 @@ std::vector<Step> steps_of(const Json& json) {
   return steps;
 }
 
-/// `preprocess` and `csv` count for both kinds of data; each is a block, or a path or the flag's text.
+/// `preprocess` and `csv` count for all kinds of data; each is a block, or a path or the flag's text.
 void take_forms(const Json& json, JobRequest& request) {
   const auto given = [&](const char* key) -> const Json* {
     const auto found = json.find(key);
     return found == json.end() || found->is_null() ? nullptr : &*found;
   };
-  for (DataRequest* data : {&request.calibration, &request.evaluation}) {
+  for (DataRequest* data : {&request.calibration, &request.evaluation, &request.training}) {
     if (const Json* block = given("preprocess")) {
       data->preprocess = block->is_string() ? read_preprocess(block->get<std::string>()) : parse_preprocess(*block, "preprocess");
     }
@@ -58,6 +58,10 @@ JobRequest request_of(const Json& json) {
   take(json, "short_names", request.short_names);
   take(json, "calibration", request.calibration);
   take(json, "evaluation", request.evaluation);
+  take(json, "training", request.training);
+  take(json, "teacher", request.teacher);
+  take(json, "work_directory", request.work_directory);
+  take(json, "resume", request.resume);
   take_forms(json, request);
   take(json, "batch", request.batch);
   take(json, "fixed_inputs", request.fixed_inputs);

@@ -65,6 +65,9 @@ struct InternalError : Error {
 };
 /// The user asked to stop (signal, or a Python KeyboardInterrupt); no error of anybody.
 struct Interrupted : std::exception {
+  Interrupted() = default;
+  explicit Interrupted(std::string directory) : run_directory(std::move(directory)) {}
+  std::string run_directory = "";            // from which `niwaki run` goes on; "": nothing is left to go on from
   const char* what() const noexcept override { return "interrupted"; }
 };
 

@@ -28,6 +28,7 @@ struct PassReport {
   std::vector<NodeReport> nodes;
   std::vector<std::pair<std::string, std::string>> changes;   // what of the input is not in the output bit for bit, and why
   Strings notes;
+  Json details = Json::object();             // of the whole pass: losses per epoch
   bool changed = false;
   double seconds = 0;
   int64_t bytes_before = 0, bytes_after = 0;
@@ -40,6 +41,7 @@ struct PassReport {
 
 struct Needs {
   bool calibration = false;
+  bool training = false;                     // samples to train on
   int opset = 0;                             // 0: any
 };
 
@@ -51,6 +53,9 @@ struct PassContext {
   at::Device device = at::kCPU;
   uint64_t seed = 0;                         // the only source of randomness
   double original_macs = 0;                  // of the model as it was read; 0: not known
+  const Dataset* training = nullptr;         // set when needed
+  const Graph* teacher = nullptr;            // the model to learn from: the one as it was read, or another; null: none is known
+  std::string checkpoint = "";               // where long work keeps what it needs to go on after a stop; "": nowhere
 };
 
 struct Pass {

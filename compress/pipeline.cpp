@@ -20,14 +20,19 @@ void check_needs(std::span<const Pass> passes, const RunInputs& inputs) {
     if (pass.needs.calibration && inputs.calibration == nullptr) {
       throw UsageError("E2014", cat("pass '", pass.name, "' needs calibration data"), {.help = cat("give --calib DATA", pass.name.starts_with("quantize") ? ", or use --mode storage" : "")});
     }
+    if (pass.needs.training && inputs.training == nullptr) {
+      throw UsageError("E2014", cat("pass '", pass.name, "' needs samples to train on"), {.help = "give --train DATA"});
+    }
   }
 }
 
 bool contains(const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
-void run_one(const Pass& pass, Graph& graph, const RunInputs& inputs, PassReport& report, Progress& progress) {
+void run_one(const Pass& pass, size_t place, Graph& graph, const RunInputs& inputs, PassReport& report, Progress& progress) {
   Graph candidate = graph;                   // cheap: constants share storage
-  PassContext context{.report = report, .progress = progress, .calibration = inputs.calibration, .keep = inputs.keep, .only = inputs.only, .seed = inputs.seed, .original_macs = inputs.original_macs};
+  PassContext context{.report = report, .progress = progress, .calibration = inputs.calibration, .keep = inputs.keep, .only = inputs.only,
+                      .seed = inputs.seed, .original_macs = inputs.original_macs, .training = inputs.training, .teacher = inputs.teacher};
+  if (!inputs.checkpoint_directory.empty()) context.checkpoint = cat(inputs.checkpoint_directory, "/", place, "-", pass.name, ".checkpoint");
   pass.run(candidate, context);
   report.changed = candidate.revision() != graph.revision();
   if (!report.changed) return;
@@ -65,7 +70,7 @@ std::vector<PassReport> run(std::span<const Pass> passes, Graph& graph, const Ru
     const auto begin = std::chrono::steady_clock::now();
     const auto place = [&] { return cat("pass ", i + 1, " of ", passes.size(), " '", pass.name, "'"); };
     try {
-      run_one(pass, graph, inputs, report, progress);
+      run_one(pass, i + 1, graph, inputs, report, progress);
     } catch (Error& error) {
       error.within(place());
       throw;

@@ -28,13 +28,15 @@ constexpr Key kKeys[] = {
     {"data.calibration.preprocess", "any"}, {"data.calibration.csv", "any"},
     {"data.evaluation", "map"}, {"data.evaluation.path", "text"}, {"data.evaluation.samples", "int"}, {"data.evaluation.metric", "text"},
     {"data.evaluation.preprocess", "any"}, {"data.evaluation.csv", "any"},
+    {"data.train", "map"}, {"data.train.path", "text"}, {"data.train.samples", "int"},
+    {"data.train.preprocess", "any"}, {"data.train.csv", "any"},
     {"data.batch", "int"}, {"data.inputs", "any"},
     {"steps", "steps"},
     {"gates", "map"},
     {"gates.size", "map"}, {"gates.size.max", "size"},
     {"gates.quality", "map"}, {"gates.quality.metric", "text"}, {"gates.quality.max_drop", "text"},
     {"gates.latency", "map"}, {"gates.latency.max_ratio", "amount"},
-    {"run", "map"}, {"run.seed", "int"}, {"run.threads", "int"}, {"run.verify", "auto|onnxruntime|builtin"}, {"run.latency", "auto|on|off"},
+    {"run", "map"}, {"run.seed", "int"}, {"run.threads", "int"}, {"run.verify", "auto|onnxruntime|builtin"}, {"run.latency", "auto|on|off"}, {"run.resume", "auto|required|never"},
     {"report", "map"}, {"report.dir", "text"}, {"report.formats", "list"}};
 
 const Key* find_key(const std::string& path) {

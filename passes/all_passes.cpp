@@ -22,17 +22,21 @@
 #include "passes/store/expand_stored_forms.h"
 #include "passes/store/shorten_names.h"
 #include "passes/store/store_weights.h"
+#include "passes/train/distill.h"
+#include "passes/train/finetune.h"
 
 namespace niwaki {
 namespace {
 
 PassTable sorted_passes() {
   PassTable table;
+  table.add("distill", "train the weights to answer as a teacher does", distill);
   table.add("eliminate_dead_nodes", "remove nodes and constants that nobody reads", eliminate_dead_nodes);
   table.add("eliminate_identity", "remove nodes that change nothing", eliminate_identity);
   table.add("encode_constants", "store constants in forms that expand to the same bits", encode_constants);
   table.add("equalize_channels", "move scales between linear nodes until their rows are equally large", equalize_channels);
   table.add("expand_stored_forms", "make weights that are stored in another form plain constants", expand_stored_forms);
+  table.add("finetune", "train the weights on labelled samples", finetune);
   table.add("flatten_softmax", "run Softmax over the channels of images on fewer axes", flatten_softmax);
   table.add("fold_batch_norm", "fold BatchNormalization into the linear node beside it", fold_batch_norm);
   table.add("fold_constants", "compute what depends on constants alone", fold_constants);

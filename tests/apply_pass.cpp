@@ -8,10 +8,10 @@
 
 namespace niwaki {
 
-Applied apply_pass(const std::string& name, const Graph& graph, const Json& options, const Dataset* calibration) {
+Applied apply_pass(const std::string& name, const Graph& graph, const Json& options, const Dataset* calibration, const Dataset* training, const Graph* teacher) {
   Applied applied{graph, graph, {.pass = name}};
   Progress progress;
-  PassContext context{.report = applied.report, .progress = progress, .calibration = calibration};
+  PassContext context{.report = applied.report, .progress = progress, .calibration = calibration, .training = training, .teacher = teacher};
   all_passes().make(name, options).run(applied.after, context);
   infer_shapes(applied.after);
   require_valid(applied.after);

@@ -19,18 +19,23 @@ from niwaki._errors import (
 )
 from niwaki._model import Model, Port, Saved, load, load_bytes
 from niwaki._report import Report
-from niwaki._verbs import Comparison, Difference, apply, compare, convert, options, passes, prune, quantize
+from niwaki._verbs import Comparison, Difference, apply, compare, convert, distill, finetune, options, passes, prune, quantize
 
 __version__ = "0.1.0"
 __all__ = [
     "Comparison", "Difference", "EnvironmentError", "Error", "GateMissed", "InternalError", "Model", "ModelError", "Port",
-    "Report", "Saved", "UnsupportedError", "UsageError", "apply", "compare", "convert", "load", "load_bytes", "options",
-    "passes", "prune", "quantize",
+    "Report", "Saved", "UnsupportedError", "UsageError", "apply", "compare", "convert", "distill", "finetune", "from_module",
+    "load", "load_bytes", "nn", "options", "passes", "prune", "quantize",
 ]
 
 
 def __getattr__(name: str):
-    """A function for each pass: niwaki.store_weights(model, bits=4)."""
+    """A function for each pass: niwaki.store_weights(model, bits=4); niwaki.nn and from_module, which need torch at once."""
+    if name in ("nn", "from_module"):
+        import importlib
+
+        nn = importlib.import_module("niwaki.nn")
+        return nn if name == "nn" else nn.from_module
     if name.startswith("_") or name not in {entry["name"] for entry in passes()}:
         raise AttributeError(f"module 'niwaki' has no attribute '{name}'")
 

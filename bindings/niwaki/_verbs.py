@@ -47,6 +47,38 @@ def prune(model, *, calibration=None, samples: int = 512, evaluation=None, repor
     return _verb("prune", model, calibration, samples, evaluation, report_dir, options)
 
 
+def finetune(model, *, train, calibration=None, samples: int = 512, evaluation=None, report_dir=None, **options) -> Model:
+    """Trains the weights on labelled samples.
+
+    `train` is data as `quantize` takes it, with labels. Options of the verb (epochs, steps, lr, batch, loss, optimizer, ...:
+    `niwaki.options("finetune")`) and those that all verbs share have the command line's names and defaults, but `batch`, which
+    is that of the training. `work_dir` keeps what a stopped run needs to go on: call again with the same arguments.
+    """
+    return _training_verb("finetune", model, train, "", calibration, samples, evaluation, report_dir, options)
+
+
+def distill(student, *, teacher, train, calibration=None, samples: int = 512, evaluation=None, report_dir=None, **options) -> Model:
+    """Trains a student to answer as its teacher does; labels are used where `train` has them.
+
+    `teacher` is a Model or a path. Options of the verb: `niwaki.options("distill")`; the rest is as for `finetune`.
+    """
+    return _training_verb("distill", student, train, teacher, calibration, samples, evaluation, report_dir, options)
+
+
+def _training_verb(verb, model, train, teacher, calibration, samples, evaluation, report_dir, options) -> Model:
+    work_dir = options.pop("work_dir", None)
+    own_names = {option["name"] for option in json.loads(core().verb_options(verb))}
+    own = {key: value for key, value in options.items() if key in own_names}
+    shared, unknown = _split({key: value for key, value in options.items() if key not in own_names})
+    if unknown:
+        raise UsageError(f"unknown option '{next(iter(unknown))}'", "E2004")
+    steps, _ = core().expand_verb(verb, json.dumps(own), calibration is not None)
+    extra = {"must_shrink": False, "training": train, "teacher": teacher, **shared}
+    if work_dir is not None:
+        extra["work_directory"] = os.fspath(work_dir)
+    return _run(verb, model, json.loads(steps), calibration, samples, evaluation, report_dir, extra)
+
+
 def _verb(verb, model, calibration, samples, evaluation, report_dir, options) -> Model:
     shared, own = _split(options)
     steps, notes = core().expand_verb(verb, json.dumps(own), calibration is not None)
@@ -151,6 +183,9 @@ def _run(verb: str, model, steps, calibration, samples: int, evaluation, report_
     folder = tempfile.TemporaryDirectory(prefix="niwaki-")
     scratch = Path(folder.name) / "in"
     scratch.mkdir()
+    shared = dict(shared)
+    teacher = shared.pop("teacher", "")
+    training = shared.pop("training", None)
     stem = Path(source._name).stem
     output = Path(folder.name) / f"{stem}.{verb}.onnx"
     request = {
@@ -159,6 +194,8 @@ def _run(verb: str, model, steps, calibration, samples: int, evaluation, report_
         "model": _path(source, str(scratch)), "output": str(output), "steps": steps,
         "calibration": {"path": data_file(calibration, names, str(scratch), "calibration"), "samples": samples},
         "evaluation": {"path": data_file(evaluation, names, str(scratch), "evaluation")},
+        "training": {"path": data_file(training, names, str(scratch), "training")},
+        "teacher": _teacher_path(teacher, str(scratch)),
         "report_directory": os.fspath(report_dir) if report_dir else "", "write_report": report_dir is not None,
         **{key: _plain(key, value) for key, value in shared.items() if value is not None},
     }
@@ -173,6 +210,12 @@ def _plain(key: str, value: Any) -> Any:
     if key.startswith("max_"):
         return str(value)
     return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _teacher_path(teacher, folder: str) -> str:
+    if isinstance(teacher, Model):
+        return teacher.path if os.path.exists(teacher.path) else str(teacher.save(Path(folder) / "teacher.onnx").path)
+    return os.fspath(teacher) if teacher else ""
 
 
 def _path(model: Model, folder: str) -> str:

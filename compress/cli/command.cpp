@@ -1,10 +1,12 @@
 #include "compress/cli/command.h"
 
+#include "compress/cli/job.h"
 #include "compress/cli/message.h"
 #include "compress/cli/terminal.h"
 #include "compress/parallel.h"
 
 #include <csignal>
+#include <filesystem>
 #include <new>
 
 #include <unistd.h>
@@ -35,7 +37,7 @@ Command command_of(const std::string& verb) {
   static const std::map<std::string, Command> commands = {
       {"bench", bench_command}, {"check", check_command}, {"compare", compare_command}, {"convert", convert_command},
       {"doctor", doctor_command}, {"eval", evaluate_command}, {"explain", explain_command}, {"inspect", inspect_command},
-      {"passes", passes_command}, {"prune", verb_command}, {"quantize", verb_command}, {"report", report_command}, {"run", run_recipe_command}};
+      {"passes", passes_command}, {"prune", verb_command}, {"distill", verb_command}, {"finetune", verb_command}, {"quantize", verb_command}, {"report", report_command}, {"run", run_recipe_command}};
   const auto found = commands.find(verb);
   if (found == commands.end()) throw InternalError(cat("verb '", verb, "' has no command"));
   return found->second;
@@ -52,9 +54,30 @@ int fail(const Error& error, const CommandLine& line) {
   return error.exit_code();
 }
 
-int stopped() {
-  write(2, "stopped; no output was written\n", 31);
+/// 75 where the run can go on.
+int stopped(const std::string& run_directory) {
+  if (!run_directory.empty()) {
+    std::fprintf(stderr, "stopped; no output was written. The same command goes on, or: niwaki run %s\n", run_directory.c_str());
+    return 75;
+  }
+  std::fputs("stopped; no output was written\n", stderr);
   return first_signal == SIGTERM ? 143 : 130;
+}
+
+/// The first argument of `niwaki run` where it is the folder of a stopped run.
+std::string run_directory_of(const CommandLine& line) {
+  std::error_code error;
+  const bool is_folder = line.verb == "run" && !line.arguments.empty() && std::filesystem::is_directory(line.arguments[0], error);
+  return is_folder ? line.arguments[0] : "";
+}
+
+/// The command line that was stopped, with --force where it is given now.
+CommandLine resumed(const CommandLine& line, const std::string& run_directory) {
+  Strings words = resumed_words(run_directory, line.program);
+  if (line.has("force")) words.emplace_back("--force");
+  std::vector<const char*> argv;
+  for (const std::string& word : words) argv.push_back(word.c_str());
+  return parse_command_line(static_cast<int>(argv.size()), argv.data());
 }
 
 }  // namespace
@@ -68,9 +91,10 @@ int run_command(int argc, const char* const* argv) {
       std::fputs(answer->c_str(), stdout);
       return 0;
     }
+    if (const std::string folder = run_directory_of(line); !folder.empty()) line = resumed(line, folder);
     return dispatch(line);
-  } catch (const Interrupted&) {
-    return stopped();
+  } catch (const Interrupted& stop) {
+    return stopped(stop.run_directory);
   } catch (const Error& error) {
     return fail(error, line);
   } catch (const std::bad_alloc&) {

@@ -2,6 +2,8 @@
 
 #include "passes/prune/prune_channels.h"
 #include "passes/quantize/quantize_static.h"
+#include "passes/train/distill.h"
+#include "passes/train/finetune.h"
 
 namespace niwaki {
 namespace {
@@ -179,6 +181,7 @@ bool keeps_weights(const std::string& verb, const Json& options) {
 std::vector<OptionText> verb_options(const std::string& verb) {
   if (verb == "quantize") return options_text<QuantizeVerb>();
   if (verb == "prune") return options_text<PruneVerb>();
+  if (verb == "distill" || verb == "finetune") return verb == "distill" ? options_text<DistillOptions>() : options_text<FinetuneOptions>();
   return {};
 }
 

@@ -9,11 +9,13 @@ namespace {
 enum Verb : uint32_t {
   kInspect = 1, kCheck = 2, kConvert = 4, kQuantize = 8, kRun = 16, kEval = 32, kBench = 64, kCompare = 128,
   kReport = 256, kExplain = 512, kDoctor = 1024, kPasses = 2048, kCompletion = 4096, kPrune = 8192,
-  kChangers = kQuantize | kPrune,
+  kFinetune = 1u << 16, kDistill = 1u << 17,
+  kTrainers = kFinetune | kDistill,
+  kChangers = kQuantize | kPrune | kTrainers,
   kWriters = kConvert | kChangers | kRun,
   kReaders = kWriters | kInspect | kCheck | kEval | kBench | kCompare,
   kFeeders = kWriters | kEval | kBench | kCompare,
-  kAll = 0x3fff
+  kAll = 0xfffff
 };
 
 constexpr const char* kPattern = "PATTERN";
@@ -27,7 +29,9 @@ const std::vector<VerbSpec>& verb_specs() {
       {"convert", kConvert, 1, 1, "IN -o OUT.onnx", "exact clean-up and lossless encoding, or a plain copy"},
       {"quantize", kQuantize, 1, 1, "MODEL -o OUT [--calib DATA]", "fewer bits for weights and activations"},
       {"prune", kPrune, 1, 1, "MODEL -o OUT (--macs-ratio F | --sparsity F) [--calib DATA]", "fewer channels, or more zeros, with repair"},
-      {"run", kRun, 1, 1, "RECIPE.yaml", "carry out a recipe"},
+      {"finetune", kFinetune, 1, 1, "MODEL --train DATA -o OUT [--epochs N | --steps N]", "train the weights on labelled samples"},
+      {"distill", kDistill, 1, 1, "STUDENT --teacher TEACHER --train DATA -o OUT [--epochs N | --steps N]", "train the weights to answer as a teacher does"},
+      {"run", kRun, 1, 1, "RECIPE.yaml | RUN_DIR", "carry out a recipe, or go on with a stopped run"},
       {"eval", kEval, 1, 1, "MODEL --data DATA [--metric NAME]", "measure quality with its interval"},
       {"bench", kBench, 1, 16, "A [B...]", "measure latency and peak memory, side by side"},
       {"compare", kCompare, 2, 2, "A B [--data DATA] [--per-layer]", "what differs: graph, bytes, outputs, first bad node"},
@@ -68,6 +72,22 @@ const std::vector<FlagSpec>& flag_specs() {
       {"importance", 0, choice, "auto|magnitude|wanda|sparse_gpt|obs|taylor", "auto", kPrune, false, "what a weight or a channel is worth"},
       {"refit", 0, choice, "on|off", "on", kPrune, false, "repair what is left by least squares"},
       {"round-to", 0, integer, "N", "8", kPrune, false, "widths that are cut are multiples of N"},
+      {"train", 0, text, "DATA", "", kTrainers, false, "training samples"},
+      {"teacher", 0, text, "MODEL", "", kDistill, false, "the model to learn from"},
+      {"epochs", 0, integer, "N", "3", kTrainers, false, "passes over the training samples"},
+      {"steps", 0, integer, "N", "", kTrainers, false, "updates, instead of epochs"},
+      {"lr", 0, number, "F", "0.001", kTrainers, false, "learning rate at its highest"},
+      {"loss", 0, text, "NAME", "auto", kTrainers, false, "finetune: cross_entropy or mse; distill: kl, standardised, dist, binary or mse"},
+      {"temperature", 0, text, "F", "auto", kDistill, false, "that scores are divided by; auto: 1 for a student made from the teacher, else 4"},
+      {"alpha", 0, number, "F", "0.9", kDistill, false, "share of the teacher beside labels"},
+      {"features", 0, choice, "auto|off|mse|attention_map|similarity", "auto", kDistill, false, "what is compared of inner values"},
+      {"optimizer", 0, choice, "adamw|sgd", "adamw", kTrainers, false, "how a gradient becomes an update"},
+      {"weight-decay", 0, number, "F", "0.0001", kTrainers, false, "decay of weights"},
+      {"flip", 0, none, "", "", kTrainers, false, "mirror every other image"},
+      {"crop", 0, integer, "N", "0", kTrainers, false, "move images by up to N pixels"},
+      {"patience", 0, integer, "N", "0", kTrainers, false, "epochs without a better validation loss before the end; 0: never early"},
+      {"hold-out", 0, number, "F", "0.05", kTrainers, false, "share of the samples kept apart for the validation loss"},
+      {"resume", 0, choice, "auto|required|never", "auto", kTrainers | kRun, false, "go on with a stopped run of the same command"},
       {"set", 0, name_value, "KEY=VALUE", "", kRun, true, "replace a value of the recipe, e.g. steps.0.bits=4"},
       {"print-config", 0, none, "", "", kRun, false, "print every value with the place it came from"},
       {"skip", 0, text, "PASS", "", kRun, true, "leave a pass out"},
@@ -89,7 +109,7 @@ const std::vector<FlagSpec>& flag_specs() {
       {"preprocess", 0, text, "FILE", "", kWriters | kEval | kCompare, false, "YAML with scale, mean, std and layout for float inputs"},
       {"csv", 0, text, "KEY=VALUE,...", "label=first", kWriters | kEval | kCompare, false, "how rows of a CSV are laid out: label, header, delimiter"},
       {"metric", 0, text, "NAME", "auto", kWriters | kEval, true, "how quality is measured"},
-      {"batch", 0, integer, "N", "8 (bench: 1)", kFeeders, false, "samples at once where the model's batch is free"},
+      {"batch", 0, integer, "N", "8 (bench: 1, training: 64)", kFeeders, false, "samples at once where the model's batch is free"},
       {"input", 0, name_value, "NAME=VALUE", "", kFeeders, true, "a number for an input that the data lacks"},
       {"output-name", 0, text, "NAME", "first", kWriters | kEval, false, "the output that is judged"},
       {"max-drop", 0, text, "DROP", "", kWriters, false, "largest loss of quality: 1pt, 1%, 0.05nat"},
@@ -124,21 +144,21 @@ const std::vector<FlagSpec>& flag_specs() {
       {"force", 'f', none, "", "", kWriters | kReport | kEval, false, "replace an output that exists"},
       {"mkdir", 0, none, "", "", kWriters | kReport, false, "make the folder of the output"},
       {"dry-run", 'n', none, "", "", kWriters, false, "print the plan, write nothing"},
+      {"work-dir", 0, text, "DIR", ".niwaki", kTrainers | kRun, false, "where a run keeps what it needs to go on after a stop"},
       {"help", 'h', none, "", "", kAll, false, "this text"},
       {"version", 0, none, "", "", kAll, false, "version"}};
   return specs;
 }
 
 bool is_planned_verb(const std::string& name) {
-  static constexpr std::array<const char*, 8> kPlanned = {"factorize", "distill", "finetune", "auto",
-                                                         "pack", "unpack", "gate", "baseline"};
+  static constexpr std::array<const char*, 6> kPlanned = {"factorize", "auto", "pack", "unpack", "gate", "baseline"};
   return std::find(kPlanned.begin(), kPlanned.end(), name) != kPlanned.end();
 }
 
 bool is_planned_flag(const std::string& name) {
-  static constexpr std::array<const char*, 16> kPlanned = {
-      "fix", "dtype", "dim", "bisect", "mask", "save-calibration", "use-calibration", "resume",
-      "memory", "work-dir", "config", "allow-python", "trust-input", "html-css", "time-budget", "teacher"};
+  static constexpr std::array<const char*, 14> kPlanned = {
+      "fix", "dtype", "dim", "bisect", "mask", "save-calibration", "use-calibration", "qat",
+      "memory", "config", "allow-python", "trust-input", "html-css", "time-budget"};
   return std::find(kPlanned.begin(), kPlanned.end(), name) != kPlanned.end();
 }
 

@@ -1,6 +1,7 @@
 #include "compress/cli/job.h"
 
 #include "compress/atomic_file.h"
+#include "compress/cli/run_identity.h"
 #include "compress/cli/verification.h"
 #include "compress/evaluate.h"
 #include "compress/footprint.h"
@@ -12,6 +13,7 @@
 #include "compress/parallel.h"
 #include "compress/pipeline.h"
 #include "compress/report/report.h"
+#include "compress/run_directory.h"
 #include "compress/runtime_worker.h"
 #include "compress/statistics.h"
 #include "formats/fit_samples.h"
@@ -73,8 +75,10 @@ class Job {
   JobResult run();
 
  private:
+  JobResult run_stages();
   void refuse_early() const;
   void read();
+  void open_run_directory();
   void compress();
   void write_and_verify();
   void judge_quality();
@@ -94,6 +98,8 @@ class Job {
   bool has_runtime() { return worker_ && worker_->available(); }
   Json quality_entry(const Comparison& comparison) const;
   void describe_nodes();
+  /// Samples to run the model on, of whatever kind.
+  const Dataset* samples_seen() const { return calibration_ ? &*calibration_ : evaluation_ ? &*evaluation_ : training_ ? &*training_ : nullptr; }
   double macs_of(const Graph& graph) const;
   NamedTensors first_inputs() const;
 
@@ -105,7 +111,9 @@ class Job {
   std::vector<PassReport> pass_reports_;
   Model model_;
   Graph original_, graph_;
-  std::optional<Dataset> calibration_, evaluation_;
+  std::optional<Model> teacher_;
+  std::optional<Dataset> calibration_, evaluation_, training_;
+  std::optional<RunDirectory> run_directory_;
   std::optional<StagedModel> staged_;
   Json report_ = Json::object();
   Strings data_notes_;                       // of calibration and evaluation data
@@ -125,9 +133,10 @@ void Job::stage(const std::string& name, Work&& work) {
 
 void Job::refuse_early() const {
   std::vector<std::string> inputs{request_.model};
-  for (const DataRequest* data : {&request_.calibration, &request_.evaluation}) {
+  for (const DataRequest* data : {&request_.calibration, &request_.evaluation, &request_.training}) {
     if (!data->path.empty()) inputs.push_back(data->path);
   }
+  if (!request_.teacher.empty()) inputs.push_back(request_.teacher);
   require_writable_output(request_.output, inputs, request_.force, request_.make_directories);
   if (request_.max_drop) {
     if (request_.evaluation.path.empty()) throw UsageError("E2015", "--max-drop needs labelled data", {.help = "give --data DATA"});
@@ -145,12 +154,27 @@ void Job::read() {
   require_matches(graph_, request_.only, "--only");
   if (!request_.calibration.path.empty()) calibration_ = load_dataset(graph_, request_.calibration, request_, false, &data_notes_);
   if (!request_.evaluation.path.empty()) evaluation_ = load_dataset(graph_, request_.evaluation, request_, true, &data_notes_);
+  if (!request_.training.path.empty()) training_ = load_dataset(graph_, request_.training, request_, true, &data_notes_);
+  if (!request_.teacher.empty()) {
+    teacher_ = read_model(request_.teacher, request_.read);
+    infer_shapes(teacher_->graph);
+  }
+}
+
+/// Only training takes long enough to be worth going on with.
+void Job::open_run_directory() {
+  const bool is_long = std::any_of(passes_.begin(), passes_.end(), [](const Pass& pass) { return pass.needs.training; });
+  if (!is_long || request_.dry_run || request_.work_directory.empty() || request_.resume == "never") return;
+  run_directory_.emplace(request_.work_directory, run_identity(request_, passes_));
+  if (!run_directory_->has_checkpoint() && request_.resume == "required") {
+    throw UsageError("E1806", "there is no stopped run of this command to go on with", {.where = run_directory_->path(), .help = "leave --resume out to begin anew"});
+  }
+  if (!request_.words.empty()) write_file(request_file(run_directory_->path()), request_text(request_));
 }
 
 /// For one sample.
 double Job::macs_of(const Graph& graph) const {
-  const Dataset* samples = calibration_ ? &*calibration_ : evaluation_ ? &*evaluation_ : nullptr;
-  return total_macs(graph, sizes_of_one(graph, samples));
+  return total_macs(graph, sizes_of_one(graph, samples_seen()));
 }
 
 void Job::compress() {
@@ -161,13 +185,16 @@ void Job::compress() {
     infer_shapes(graph_);
   }
   const RunInputs inputs{.calibration = calibration_ ? &*calibration_ : nullptr,
+                         .training = training_ ? &*training_ : nullptr,
+                         .teacher = teacher_ ? &teacher_->graph : &original_,
                          .keep = keep_,
                          .only = request_.only,
                          .seed = request_.seed,
                          .original_macs = macs_of(original_),
                          .dump_directory = request_.dump_directory,
                          .stop_after = request_.stop_after,
-                         .skip = request_.skip};
+                         .skip = request_.skip,
+                         .checkpoint_directory = run_directory_ ? run_directory_->path() : ""};
   pass_reports_ = niwaki::run(passes_, graph_, inputs, progress_);
 }
 
@@ -178,7 +205,7 @@ void Job::write_and_verify() {
   staged_.emplace(graph_, request_.output, WriteOptions{.external_data = kinds.at(request_.external_data)});
   const bool needs_runtime = request_.verify == "onnxruntime";
   if (needs_runtime && !has_runtime()) throw EnvironmentError("E4006", cat("ONNX Runtime is not available: ", worker_ ? worker_->reason() : "not started"));
-  const Dataset* samples = calibration_ ? &*calibration_ : evaluation_ ? &*evaluation_ : nullptr;
+  const Dataset* samples = samples_seen();
   report_["verification"] = verify_written(staged_->path(), model_.path, graph_, samples, has_runtime() ? worker_.get() : nullptr, request_.threads);
   if (!has_runtime() && request_.verify != "builtin" && worker_) {
     report_["messages"].push_back({{"code", "W3402"}, {"message", cat("not verified on ONNX Runtime: ", worker_->reason())}});
@@ -267,7 +294,7 @@ void Job::recover_quality() {
 
 NamedTensors Job::first_inputs() const {
   NamedTensors inputs;
-  const Dataset& data = evaluation_ ? *evaluation_ : *calibration_;
+  const Dataset& data = evaluation_ ? *evaluation_ : *samples_seen();
   const Dataset::Batch batch = data.head(1).batch(0);
   size_t next = 0;
   for (const ValueId id : original_.main().inputs) {
@@ -410,6 +437,15 @@ void Job::finish() {
 }
 
 JobResult Job::run() {
+  try {
+    return run_stages();
+  } catch (const Interrupted&) {
+    if (run_directory_ && run_directory_->has_checkpoint()) throw Interrupted(run_directory_->path());
+    throw;
+  }
+}
+
+JobResult Job::run_stages() {
   set_num_threads(request_.threads);
   report_["messages"] = Json::array();
   report_["quality"] = Json::array();
@@ -427,6 +463,7 @@ JobResult Job::run() {
                      {"samples", calibration_ ? calibration_->num_samples() : 0}, {"passes", passes_.size()}});
   }
   if (request_.dry_run) return {report_, 0};
+  open_run_directory();
   stage("compress", [&] { compress(); });
   stage("verify", [&] { write_and_verify(); });
   if (evaluation_) {
@@ -435,7 +472,7 @@ JobResult Job::run() {
       recover_quality();
     });
   }
-  const bool can_measure = wants_latency() && (evaluation_ || calibration_) && has_runtime();
+  const bool can_measure = wants_latency() && samples_seen() && has_runtime();
   if (can_measure) {
     stage("measure", [&] {
       measure();
@@ -449,6 +486,7 @@ JobResult Job::run() {
   report_["run"] = {{"seconds", std::chrono::duration<double>(Clock::now() - begin_).count()}, {"threads", num_threads()}};
   const int exit_code = apply_gates(report_, limits);
   staged_->commit();
+  if (run_directory_) run_directory_->remove();
   report_["content_hash"] = content_hash(report_);
   if (request_.write_report) std::filesystem::create_directories(report_directory(request_));
   if (request_.write_report) write_reports(report_, report_directory(request_), request_.report_formats);

@@ -37,7 +37,8 @@ struct JobRequest {
   bool keep_weights = false;                 // without the clean-ups that write weights anew: kept ones stay bit for bit
   bool encode = true;                        // lossless encoding last
   bool short_names = false;                  // --names short
-  DataRequest calibration{.samples = 512}, evaluation;
+  DataRequest calibration{.samples = 512}, evaluation, training;
+  std::string teacher;                       // model to learn from; "": the model itself, as it was read
   int64_t batch = 8;                         // small: what is alive of two of them decides the peak of memory
   std::map<std::string, std::string> fixed_inputs;
   std::string metric, output_name;
@@ -58,6 +59,9 @@ struct JobRequest {
   std::string dump_directory, stop_after;
   std::vector<std::string> skip;
   ReadOptions read;
+  std::string work_directory;                // for run directories; "": nothing is kept to go on from
+  std::string resume = "auto";               // auto, required, never
+  Strings words;                             // of the command line, behind the program: what `niwaki run RUN_DIR` repeats
 };
 
 struct JobResult {
@@ -74,7 +78,7 @@ struct JobEvents {
 };
 
 /// Reads, compresses, writes beside the target, verifies, measures, judges, reports; the output takes its name last.
-/// On an error no output is left. Throws Interrupted when the user stopped it.
+/// On an error no output is left. Throws Interrupted when the user stopped it, with the run directory where training can go on.
 JobResult run_job(const JobRequest& request, const JobEvents& events = {});
 
 /// The passes that make up a verb's request, with its options, e.g. `quantize` with mode and bits, and whether there is calibration
@@ -83,6 +87,9 @@ std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool
 
 /// The exact clean-up that every job begins with.
 std::vector<Pass> cleanup_passes(bool keep_weights);
+
+/// Goes to the folder of a stopped run and gives its command line (argv, the program included). E4004, E1806.
+Strings resumed_words(const std::string& run_directory, const std::string& program);
 
 /// True for a verb that leaves the weights it keeps bit for bit: prune with refit off.
 bool keeps_weights(const std::string& verb, const Json& options);

@@ -25,7 +25,12 @@ std::optional<std::string> maybe(const CommandLine& line, const std::string& fla
 /// A flag's text as the option's type wants it.
 Json option_value(const OptionText& option, const std::string& text) {
   if (option.type == "int") return std::stoll(text);
-  if (option.type == "number") return std::stod(text);
+  if (option.type == "number") {
+    char* end = nullptr;
+    const double value = std::strtod(text.c_str(), &end);
+    if (text.empty() || *end != 0) throw UsageError("E2001", cat("option '", option.name, "' got '", printable(text), "'"), {.found = "needed a number"});
+    return value;
+  }
   if (option.type == "bool") return text == "true";
   return text;
 }
@@ -38,8 +43,8 @@ Json given_options(const CommandLine& line) {
     std::replace(flag.begin(), flag.end(), '_', '-');
     if (option.name == "symmetric") {
       if (line.has("symmetric") || line.has("asymmetric")) options["symmetric"] = line.has("symmetric");
-    } else if (line.has(flag)) {
-      options[option.name] = option_value(option, line.text(flag));
+    } else if (line.has(flag) && line.text(flag) != "auto") {
+      options[option.name] = option.type == "bool" ? Json(true) : option_value(option, line.text(flag));
     }
   }
   for (const char* flag : {"bits", "mode", "granularity", "block-size", "range-estimator", "percentile", "rounding", "mixed"}) {
@@ -68,11 +73,11 @@ void check_limits(const JobRequest& request) {
 
 void read_data_flags(const CommandLine& line, JobRequest& request) {
   const std::string file = line.text("preprocess"), csv = line.text("csv");
-  const bool has_data = line.verb == "run" || line.has("calib") || line.has("data");
+  const bool has_data = line.verb == "run" || line.has("calib") || line.has("data") || line.has("train");
   if (!has_data && !(file.empty() && csv.empty())) {
     throw UsageError("E2001", cat("flag '--", file.empty() ? "csv" : "preprocess", "' is about data, and none is given"), {.help = "give --data DATA or --calib DATA"});
   }
-  for (DataRequest* data : {&request.calibration, &request.evaluation}) {
+  for (DataRequest* data : {&request.calibration, &request.evaluation, &request.training}) {
     if (!file.empty()) data->preprocess = read_preprocess(file, request.read.limits);
     if (!csv.empty()) data->csv = parse_csv_options(csv_block_of(csv), "--csv");
   }
@@ -86,7 +91,10 @@ JobRequest job_request(const CommandLine& line) {
   request.output = line.text("output");
   request.calibration = {.path = line.text("calib"), .samples = line.integer("samples", 512)};
   request.evaluation = {.path = line.text("data"), .samples = 0};
-  request.batch = line.integer("batch", request.batch);
+  request.training = {.path = line.text("train"), .samples = 0};
+  request.teacher = line.text("teacher");
+  // where models are trained, --batch is an option of theirs
+  if (line.verb != "finetune" && line.verb != "distill") request.batch = line.integer("batch", request.batch);
   request.fixed_inputs = pairs_of(line, "input");
   request.metric = line.text("metric");
   request.output_name = line.text("output-name");
@@ -115,6 +123,9 @@ JobRequest job_request(const CommandLine& line) {
   request.stop_after = line.text("stop-after");
   request.skip = line.list("skip");
   request.read = read_options(line);
+  request.work_directory = line.text("work-dir", ".niwaki");
+  request.resume = line.text("resume", "auto");
+  request.words = line.words;
   read_data_flags(line, request);
   if (line.verb != "eval" && line.list("metric").size() > 1) throw UsageError("E2001", "one --metric decides; found several", {.help = "`niwaki eval` measures several at once"});
   if (request.batch < 1) throw UsageError("E2001", "flag '--batch' got '0'", {.found = "needed 1 or more"});
@@ -154,6 +165,7 @@ int verb_command(const CommandLine& line, Terminal& terminal) {
   request.steps = expand_verb(line.verb, options, !request.calibration.path.empty(), &notes);
   request.keep_weights = keeps_weights(line.verb, options);
   for (const std::string& note : notes) terminal.tell(note + "\n");
+  if (line.verb == "distill" && request.teacher.empty()) throw UsageError("E2014", "distill needs a teacher", {.help = "give --teacher MODEL"});
   return show_job(request, line, terminal);
 }
 

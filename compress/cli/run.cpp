@@ -22,6 +22,7 @@ class RecipeReader {
     text("target", "target", request.target);
     text("run.verify", "verify", request.verify);
     text("run.latency", "latency", request.latency);
+    text("run.resume", "resume", request.resume);
     number("run.seed", "seed", request.seed);
     number("run.threads", "threads", request.threads);
     if (!line_.has("report-dir")) request.report_directory = path("report.dir");
@@ -72,6 +73,9 @@ class RecipeReader {
     if (!line_.has("data")) request.evaluation.path = path("data.evaluation.path");
     number("data.evaluation.samples", "", request.evaluation.samples);
     text("data.evaluation.metric", "metric", request.metric);
+    request.training.path = path("data.train.path");
+    number("data.train.samples", "", request.training.samples);
+    read_form("data.train", request.training);
     read_form("data.calibration", request.calibration);
     read_form("data.evaluation", request.evaluation);
     number("data.batch", "batch", request.batch);
@@ -118,13 +122,25 @@ class RecipeReader {
       if (!is_first && patterns != all) throw UsageError("E2002", cat("steps with different '", which, "' are not in this version"), {.help = cat("give all steps the same '", which, "'")});
       all = patterns;
     }
+    if (step.name == "distill") take_teacher(request, options);
     if (step.name == "quantize" && !options.contains("target")) options["target"] = request.target;
     request.keep_weights |= keeps_weights(step.name, options);
     for (const Step& pass : expand_verb(step.name, options, !request.calibration.path.empty())) request.steps.push_back(pass);
   }
 
+  /// One teacher serves the whole run.
+  void take_teacher(JobRequest& request, Json& options) const {
+    const std::string named = options.value("teacher", "original");
+    options.erase("teacher");
+    const std::string path = named == "original" ? "" : (std::filesystem::path(recipe_.path).parent_path() / named).string();
+    if (has_teacher_ && path != request.teacher) throw UsageError("E2002", "steps with different teachers are not in this version", {.help = "give all of them the same teacher"});
+    request.teacher = path;
+    has_teacher_ = true;
+  }
+
   const CommandLine& line_;
   const Recipe& recipe_;
+  mutable bool has_teacher_ = false;
 };
 
 void check_hash(const Recipe& recipe, const std::string& model) {

@@ -1,0 +1,179 @@
+#include "passes/train/teacher.h"
+
+#include "compress/error.h"
+
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <mutex>
+
+namespace niwaki {
+namespace {
+
+std::vector<ValueId> data_inputs(const Graph& graph) {
+  std::vector<ValueId> inputs;
+  for (const ValueId id : graph.main().inputs) {
+    if (!graph.constant(id)) inputs.push_back(id);
+  }
+  return inputs;
+}
+
+/// Sizes behind the batch; nothing where one is free.
+std::optional<std::vector<int64_t>> row_sizes(const Value& value) {
+  if (!value.shape || value.shape->empty()) return std::nullopt;
+  std::vector<int64_t> sizes;
+  for (size_t axis = 1; axis < value.shape->size(); ++axis) {
+    const auto* size = std::get_if<int64_t>(&(*value.shape)[axis]);
+    if (!size) return std::nullopt;
+    sizes.push_back(*size);
+  }
+  return sizes;
+}
+
+std::vector<int64_t> reordered(const std::vector<int64_t>& sizes, const std::vector<int64_t>& order) {
+  std::vector<int64_t> moved;
+  for (size_t axis = 1; axis < order.size(); ++axis) moved.push_back(sizes[static_cast<size_t>(order[axis] - 1)]);
+  return moved;
+}
+
+int64_t product(const std::vector<int64_t>& sizes) {
+  int64_t count = 1;
+  for (const int64_t size : sizes) count *= size;
+  return count;
+}
+
+size_t match(const Graph& graph, const std::vector<ValueId>& inputs, const Value& wanted, size_t place) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (graph.value(inputs[i]).name == wanted.name) return i;
+  }
+  if (place < inputs.size()) return place;
+  throw UsageError("E3322", cat("the teacher has an input '", printable(wanted.name), "' that the student has not"), {.found = cat(inputs.size(), " inputs of the student")});
+}
+
+}  // namespace
+
+/// Rows by sample, filled in as they are first seen. Shards of one batch never share a sample, but a checkpoint's next epoch may
+/// ask for a row while another shard writes its own: flags are set last, under the lock.
+struct Teacher::Cache {
+  std::mutex mutex;
+  int64_t num_samples = 0, most_bytes = 0;
+  bool is_off = false;
+  std::vector<Tensor> rows;                  // [num_samples, ...] per wanted value
+  std::vector<bool> has;
+
+  bool knows(std::span<const int64_t> samples) {
+    const std::lock_guard guard(mutex);
+    return !is_off && !rows.empty() && std::all_of(samples.begin(), samples.end(), [&](int64_t sample) { return has[static_cast<size_t>(sample)]; });
+  }
+  void keep(std::span<const int64_t> samples, const std::vector<Tensor>& answers) {
+    const std::lock_guard guard(mutex);
+    if (rows.empty() && !is_off) allocate(answers);
+    if (is_off) return;
+    for (size_t i = 0; i < answers.size(); ++i) {
+      if (answers[i].sizes().slice(1) != rows[i].sizes().slice(1)) return;   // rows of other lengths: computed anew each time
+    }
+    for (size_t k = 0; k < samples.size(); ++k) {
+      for (size_t i = 0; i < answers.size(); ++i) rows[i][samples[k]].copy_(answers[i][static_cast<int64_t>(k)]);
+      has[static_cast<size_t>(samples[k])] = true;
+    }
+  }
+  void allocate(const std::vector<Tensor>& answers) {
+    int64_t bytes = 0;
+    for (const Tensor& one : answers) {
+      if (one.dim() == 0) is_off = true;
+      else bytes += one.numel() / std::max<int64_t>(one.size(0), 1) * num_samples * static_cast<int64_t>(one.element_size());
+    }
+    is_off |= bytes > most_bytes;
+    if (is_off) return;
+    for (const Tensor& one : answers) {
+      std::vector<int64_t> sizes = one.sizes().vec();
+      sizes[0] = num_samples;
+      rows.push_back(at::empty(sizes, one.options()));
+    }
+    has.assign(static_cast<size_t>(num_samples), false);
+  }
+};
+
+Teacher::Teacher(const Graph& graph, const Graph& student, std::vector<ValueId> wanted, const Dataset& data, int64_t cache_bytes)
+    : executor_(graph, {.until = std::move(wanted)}), cache_(std::make_shared<Cache>()) {
+  cache_->num_samples = data.num_samples();
+  cache_->most_bytes = cache_bytes;
+  const std::vector<ValueId> own = executor_.inputs(), given = data_inputs(student);
+  for (size_t i = 0; i < own.size(); ++i) {
+    const Value& value = graph.value(own[i]);
+    Feed feed{.input = match(student, given, value, i), .dtype = value.dtype};
+    const Value& source = student.value(given[feed.input]);
+    const auto from = row_sizes(source), to = row_sizes(value);
+    if (from && to && *from != *to) {
+      if (from->size() == 3 && to->size() == 3) {
+        for (const std::vector<int64_t>& order : {std::vector<int64_t>{0, 3, 1, 2}, std::vector<int64_t>{0, 2, 3, 1}}) {
+          if (feed.order.empty() && reordered(*from, order) == *to) feed.order = order;
+        }
+      }
+      if (feed.order.empty() && product(*from) != product(*to)) {
+        throw UsageError("E3322", cat("the teacher's input '", printable(value.name), "' is [N, ...] of ", shape_text(*to), ", the student's '", printable(source.name), "' of ", shape_text(*from)),
+                         {.help = "both must read the same samples"});
+      }
+      if (feed.order.empty()) feed.sizes = *to;
+    }
+    if (value.shape && !value.shape->empty()) {
+      if (const auto* size = std::get_if<int64_t>(&value.shape->front())) batch_ = *size;
+    }
+    feeds_.push_back(std::move(feed));
+  }
+}
+
+RunValue Teacher::feed(const Feed& feed, const Tensor& given) const {
+  Tensor rows = given;
+  if (!feed.order.empty()) rows = rows.permute(feed.order).contiguous();
+  if (!feed.sizes.empty()) {
+    std::vector<int64_t> sizes = feed.sizes;
+    sizes.insert(sizes.begin(), rows.size(0));
+    rows = rows.reshape(sizes);
+  }
+  return RunValue{rows};
+}
+
+/// In the batches that the teacher wants; the last one is filled up with its own first rows.
+std::vector<Tensor> Teacher::run(const Shard& shard) const {
+  const at::NoGradGuard no_gradient;
+  RunValues all;
+  for (const Feed& one : feeds_) all.push_back(feed(one, shard.inputs[one.input].tensor));
+  const auto count = static_cast<int64_t>(shard.samples.size());
+  const auto is_rows = [&](const Tensor& y) { return y.dim() > 0 && y.size(0) >= count; };
+  std::vector<std::vector<Tensor>> parts;
+  const int64_t step = batch_ > 0 ? batch_ : count;
+  for (int64_t first = 0; first < count; first += step) {
+    RunValues inputs = all;
+    const int64_t left = std::min(step, count - first);
+    for (RunValue& input : inputs) {
+      if (!is_rows(input.tensor)) continue;
+      Tensor rows = input.tensor.narrow(0, first, left);
+      while (rows.size(0) < step) rows = at::cat({rows, rows.narrow(0, 0, std::min(rows.size(0), step - rows.size(0)))});
+      input.tensor = rows;
+    }
+    const RunValues made = executor_.run(inputs);
+    parts.resize(made.size());
+    for (size_t i = 0; i < made.size(); ++i) {
+      const Tensor& y = made[i].tensor;
+      parts[i].push_back(y.dim() > 0 && y.size(0) == step ? y.narrow(0, 0, left) : y);
+    }
+  }
+  std::vector<Tensor> answers;
+  for (const auto& part : parts) answers.push_back(part.size() == 1 || part[0].dim() == 0 ? part[0] : at::cat(part));
+  return answers;
+}
+
+std::vector<Tensor> Teacher::answers(const Shard& shard) const {
+  if (!shard.is_augmented && cache_->knows(shard.samples)) {
+    std::vector<Tensor> answers;
+    const Tensor places = at::tensor(std::vector<int64_t>(shard.samples.begin(), shard.samples.end()), at::kLong);
+    for (const Tensor& rows : cache_->rows) answers.push_back(rows.index_select(0, places));
+    return answers;
+  }
+  std::vector<Tensor> answers = run(shard);
+  if (!shard.is_augmented) cache_->keep(shard.samples, answers);
+  return answers;
+}
+
+}  // namespace niwaki

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "compress/dataset.h"
+#include "compress/executor.h"
+#include "compress/train/trainer.h"
+
+namespace niwaki {
+
+/// The model to learn from: runs on the inputs of the student, whose names, order, batch and layout may be others.
+class Teacher {
+ public:
+  /// Inputs are matched by name, else in order. E3322 where a shape cannot be brought to the teacher's by reordering the axes of
+  /// an image or by a plain reshape. `wanted`: values of the teacher's main body. Answers of up to `cache_bytes` are kept.
+  Teacher(const Graph& graph, const Graph& student, std::vector<ValueId> wanted, const Dataset& data, int64_t cache_bytes);
+
+  /// One tensor per wanted value, for the samples of a shard; safe to call from several threads.
+  std::vector<Tensor> answers(const Shard& shard) const;
+
+ private:
+  struct Feed {
+    size_t input = 0;                        // of the student
+    std::vector<int64_t> order = {};         // of the axes; empty: as they are
+    std::vector<int64_t> sizes = {};         // behind the batch; empty: as they are
+    DType dtype = DType::undefined;
+  };
+  struct Cache;
+  std::vector<Tensor> run(const Shard& shard) const;
+  RunValue feed(const Feed& feed, const Tensor& given) const;
+
+  Executor executor_;
+  std::vector<Feed> feeds_;
+  int64_t batch_ = 0;                        // that the teacher wants; 0: any
+  std::shared_ptr<Cache> cache_;
+};
+
+}  // namespace niwaki
