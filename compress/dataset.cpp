@@ -255,6 +255,13 @@ Dataset Dataset::in_memory(int64_t most_bytes) const {
   return kept;
 }
 
+Dataset Dataset::in_batches(int64_t batch) const {
+  Dataset other = *this;
+  other.batch_ = batch;
+  other.is_batch_fixed_ = false;
+  return other;
+}
+
 Dataset::Batch Dataset::batch(int64_t index) const {
   const int64_t first = index * batch_;
   std::vector<int64_t> places(static_cast<size_t>(std::min(batch_, num_samples_ - first)));

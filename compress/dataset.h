@@ -55,6 +55,8 @@ class Dataset {
   /// The same samples with their arrays in memory where those take at most so many bytes, for access in any order; otherwise
   /// itself: arrays that are compressed are then read from their start for every step back.
   Dataset in_memory(int64_t most_bytes) const;
+  /// The same samples in batches of so many, also where the model's batch is fixed: for those who know that it runs any.
+  Dataset in_batches(int64_t batch) const;
   /// The first `count` samples only.
   Dataset head(int64_t count) const;
 

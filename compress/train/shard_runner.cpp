@@ -18,6 +18,14 @@ std::vector<ValueId> wanted_values(const Graph& graph, const Training& training)
   return wanted;
 }
 
+bool are_close(const Tensor& a, const Tensor& b) {
+  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
+  if (a.sizes() != b.sizes()) return false;
+  if (a.numel() == 0) return true;
+  const Tensor x = a.to(at::kDouble), y = b.to(at::kDouble);
+  return (x - y).abs().max().item<double>() <= 1e-3 * y.abs().max().item<double>() + 1e-6;
+}
+
 int64_t shard_size(const Dataset& data, bool couples_samples, int64_t batch) {
   if (data.is_batch_fixed()) return data.batch_size();
   return couples_samples ? batch : std::max(kSmallestShard, (batch + kShards - 1) / kShards);
@@ -55,6 +63,9 @@ ShardRunner::ShardRunner(const Graph& graph, const Dataset& data, const Training
   images_ = image_inputs(graph, executor_.inputs());
   for (const ValueId id : training.trainable) leaves_.push_back(executor_.parameter(id));
   for (const Tensor& extra : training.extra) leaves_.push_back(extra.detach().clone(at::MemoryFormat::Contiguous).set_requires_grad(true));
+  if (!data_.is_batch_fixed() || !takes_any_batch()) return;
+  data_ = data_.in_batches(options.batch);
+  shard_size_ = shard_size(data_, training.couples_samples, options.batch);
 }
 
 int64_t ShardRunner::num_parts(std::span<const int64_t> samples) const {
@@ -66,8 +77,37 @@ std::span<const int64_t> ShardRunner::part(std::span<const int64_t> samples, int
   return samples.subspan(first, std::min(static_cast<size_t>(shard_size_), samples.size() - first));
 }
 
-LossSum ShardRunner::shard_loss(std::span<const int64_t> samples, int64_t epoch, bool is_training) const {
-  Dataset::Batch batch = data_.gather(samples);
+/// Whether three batches at once give the values and the loss of each of them: shapes in the graph may say otherwise.
+bool ShardRunner::takes_any_batch() const {
+  constexpr int64_t kBatches = 3;
+  const int64_t size = data_.batch_size();
+  if (data_.num_samples() < kBatches * size) return false;
+  std::vector<int64_t> samples(static_cast<size_t>(kBatches * size));
+  std::iota(samples.begin(), samples.end(), 0);
+  const at::AutoDispatchBelowAutograd no_record;
+  try {
+    const Answer whole = answer(data_.in_batches(kBatches * size), samples, 0, false);
+    std::vector<std::vector<Tensor>> parts(whole.values.size());
+    double loss = 0, weight = 0;
+    for (int64_t i = 0; i < kBatches; ++i) {
+      const Answer one = answer(data_, part(samples, i), 0, false);
+      for (size_t k = 0; k < parts.size(); ++k) parts[k].push_back(one.values[k]);
+      loss += one.loss.sum.item<double>();
+      weight += one.loss.weight;
+    }
+    for (size_t k = 0; k < parts.size(); ++k) {
+      if (!parts[k][0].defined() || parts[k][0].dim() == 0) return false;
+      if (!are_close(whole.values[k], at::cat(parts[k]))) return false;
+    }
+    const bool is_sum = whole.loss.weight == weight && std::abs(whole.loss.sum.item<double>() - loss) <= 1e-3 * (std::abs(loss) + 1e-3);
+    return training_.couples_samples || is_sum;
+  } catch (const Error&) {                   // a Reshape to fixed sizes, in the student or in what the loss runs
+    return false;
+  }
+}
+
+ShardRunner::Answer ShardRunner::answer(const Dataset& data, std::span<const int64_t> samples, int64_t epoch, bool is_training) const {
+  Dataset::Batch batch = data.gather(samples);
   const bool is_augmented = is_training && options_.augment.is_on();
   if (is_augmented) batch.inputs = augmented(batch.inputs, samples, options_.augment, options_.seed, epoch);
   for (size_t i = 0; i < images_.size(); ++i) {
@@ -78,7 +118,8 @@ LossSum ShardRunner::shard_loss(std::span<const int64_t> samples, int64_t epoch,
   std::vector<Tensor> values;
   for (const RunValue& value : made) values.push_back(first_rows(value.tensor, batch.inputs, batch.count));
   const std::span<const Tensor> extra = std::span(leaves_).last(num_extra_);
-  return training_.loss({batch.inputs, batch.labels, samples, is_augmented, values, extra});
+  const LossSum loss = training_.loss({batch.inputs, batch.labels, samples, is_augmented, values, extra});
+  return {std::move(values), loss};
 }
 
 BatchGradient ShardRunner::gradient(std::span<const int64_t> samples, int64_t epoch) const {
@@ -90,7 +131,7 @@ BatchGradient ShardRunner::gradient(std::span<const int64_t> samples, int64_t ep
   BatchGradient total{std::vector<Tensor>(leaves_.size()), 0, 0};
   const auto work = [&](int64_t i) {
     const c10::AutoGradMode mode(true);
-    const LossSum loss = shard_loss(part(samples, i), epoch, true);
+    const LossSum loss = answer(data_, part(samples, i), epoch, true).loss;
     if (!loss.sum.requires_grad()) refuse_training(graph_, training_.trainable);
     Part& mine = parts[static_cast<size_t>(i)];
     mine.gradients = torch::autograd::grad({loss.sum}, leaves_, {}, false, false, /*allow_unused=*/true);
@@ -115,7 +156,7 @@ double ShardRunner::mean_loss(std::span<const int64_t> samples) const {
   parallel_for(static_cast<int64_t>(losses.size()), [&](int64_t i) {
     if (Progress::stop_requested()) throw Interrupted();
     const at::AutoDispatchBelowAutograd no_record;
-    const LossSum loss = shard_loss(part(samples, i), 0, false);
+    const LossSum loss = answer(data_, part(samples, i), 0, false).loss;
     losses[static_cast<size_t>(i)] = loss.sum.item<double>();
     weights[static_cast<size_t>(i)] = loss.weight;
   });

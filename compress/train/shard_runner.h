@@ -12,7 +12,8 @@ struct BatchGradient {
 };
 
 /// Splits batches into shards of a fixed size and runs them side by side; sums are taken in their order, so that they are the
-/// same for any number of threads.
+/// same for any number of threads. A model whose batch is fixed, and which yet gives several at once what it gives each, is
+/// run in shards like others; its interface stays.
 class ShardRunner {
  public:
   ShardRunner(const Graph& graph, const Dataset& data, const Training& training, const TrainerOptions& options);
@@ -25,12 +26,17 @@ class ShardRunner {
   double mean_loss(std::span<const int64_t> samples) const;
 
  private:
-  LossSum shard_loss(std::span<const int64_t> samples, int64_t epoch, bool is_training) const;
+  struct Answer {
+    std::vector<Tensor> values;
+    LossSum loss;
+  };
+  Answer answer(const Dataset& data, std::span<const int64_t> samples, int64_t epoch, bool is_training) const;
+  bool takes_any_batch() const;
   std::span<const int64_t> part(std::span<const int64_t> samples, int64_t index) const;
   int64_t num_parts(std::span<const int64_t> samples) const;
 
   const Graph& graph_;
-  const Dataset& data_;
+  Dataset data_;
   const Training& training_;
   const TrainerOptions& options_;
   Executor executor_;
