@@ -112,6 +112,14 @@ TEST(ReestimateBatchNorm, ImprovesANetThatWasCutByMagnitude) {
   EXPECT_LT(error(after), 0.9 * error(cut));
 }
 
+TEST(ReestimateBatchNorm, PruningSettlesWhatDoesNotFold) {
+  const Graph graph = pre_activation();
+  const Dataset data = data_of(graph, random_tensor({64, 8, 6, 6}, 5), 16);
+  const Applied applied = apply_pass("prune_weights", graph, {{"sparsity", 0.6}}, &data);
+  const auto found = std::count_if(applied.report.nodes.begin(), applied.report.nodes.end(), [](const NodeReport& one) { return one.node == "last"; });
+  EXPECT_EQ(found, 1);
+}
+
 TEST(ReestimateBatchNorm, SettlesOnlyWhereTheAnswersComeNearer) {
   const Graph plain = pre_activation();
   const Dataset data = data_of(plain, random_tensor({64, 8, 6, 6}, 5), 16);
