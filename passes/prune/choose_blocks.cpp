@@ -6,6 +6,9 @@
 namespace niwaki {
 namespace {
 
+constexpr double kClose = 1.25;              // times the best rough score: few samples may hide a better one
+constexpr size_t kExact = 2;                 // candidates of a step that are measured exactly, at most
+
 BlockSet joined(const BlockSet& a, const BlockSet& b) {
   BlockSet all = a;
   all.insert(b.begin(), b.end());
@@ -14,7 +17,7 @@ BlockSet joined(const BlockSet& a, const BlockSet& b) {
 
 struct Candidate {
   BlockSet blocks;
-  double added = 0;                          // divergence, as measured last
+  double added = 0, rough = 0;               // divergence, as measured last, and on few samples
   bool was_measured = false;
 };
 
@@ -28,6 +31,8 @@ class Chooser {
  private:
   double score(const Candidate& one) const;
   std::vector<Candidate*> open();
+  void measure(Candidate& one, bool is_rough);
+  void measure_close(std::vector<Candidate*>& ranked);
   Candidate* best();
   void give_back();
 
@@ -36,7 +41,8 @@ class Chooser {
   size_t retries_;
   const BlockCosts& costs_;
   BlockChoice choice_;
-  double left_ = 0, divergence_ = 0;
+  double left_ = 0;
+  double rough_ = 0, exact_ = 0;             // divergence of what is gone, on few samples and on all
 };
 
 /// More than what is needed is worth nothing.
@@ -54,6 +60,22 @@ std::vector<Candidate*> Chooser::open() {
   return found;
 }
 
+void Chooser::measure(Candidate& one, bool is_rough) {
+  one.added = costs_.divergence(joined(choice_.removed, one.blocks), is_rough) - (is_rough ? rough_ : exact_);
+  one.was_measured = true;
+  if (is_rough) one.rough = one.added;
+}
+
+/// Keeps those that come close to the best, which is in front; where there are several, more samples decide.
+void Chooser::measure_close(std::vector<Candidate*>& ranked) {
+  if (ranked.empty()) return;
+  const double limit = kClose * score(*ranked.front());
+  std::erase_if(ranked, [&](const Candidate* one) { return score(*one) > limit; });
+  if (ranked.size() == 1) return;
+  ranked.erase(ranked.begin() + static_cast<std::ptrdiff_t>(std::min(ranked.size(), kExact)), ranked.end());
+  for (Candidate* one : ranked) measure(*one, /*is_rough=*/false);
+}
+
 Candidate* Chooser::best() {
   std::vector<Candidate*> ranked = open();
   const auto sort = [&] { std::stable_sort(ranked.begin(), ranked.end(), [&](const Candidate* a, const Candidate* b) { return score(*a) < score(*b); }); };
@@ -62,11 +84,12 @@ Candidate* Chooser::best() {
   std::vector<Candidate*> measured;
   for (Candidate* one : ranked) {
     if (one->was_measured && count++ >= retries_) continue;
-    one->added = costs_.divergence(joined(choice_.removed, one->blocks)) - divergence_;
-    one->was_measured = true;
+    measure(*one, /*is_rough=*/true);
     measured.push_back(one);
   }
   ranked = std::move(measured);
+  sort();
+  measure_close(ranked);
   sort();
   return ranked.empty() ? nullptr : ranked.front();
 }
@@ -91,7 +114,8 @@ BlockChoice Chooser::run() {
     if (!chosen) break;
     for (const size_t index : chosen->blocks) choice_.order.emplace_back(index, chosen->added);
     choice_.removed = joined(choice_.removed, chosen->blocks);
-    divergence_ += chosen->added;
+    rough_ += chosen->rough;
+    exact_ += chosen->added;
     left_ = costs_.left(choice_.removed);
   }
   choice_.is_reached = left_ <= budget_;

@@ -13,7 +13,8 @@
 namespace niwaki {
 namespace {
 
-constexpr int64_t kJudgedSamples = 256, kSensitivitySamples = 512;
+constexpr int64_t kJudgedSamples = 256, kSensitivitySamples = 256;
+constexpr int64_t kRoughSamples = 64;        // tell the candidates that matter from the others
 constexpr size_t kRetries = 4;
 constexpr int kStages = 64;
 constexpr double kEndless = 1e30;            // stands for a divergence that is not finite
@@ -54,7 +55,7 @@ class Pruner {
   BlockChoice choose();
   std::vector<FittedNode> fitted_nodes(const Graph& edited, const Graph& before, const StandIns& stand_ins, bool only_in_front) const;
   const Trial& nearest_trial(const BlockSet& removed) const;
-  double divergence_without(const BlockSet& removed, const Dataset& few);
+  double divergence_without(const BlockSet& removed, const Dataset& few, const Answers& answers);
   void repair(const Graph& before, const StandIns& stand_ins);
   void report(const Graph& before, const BlockChoice& choice);
 
@@ -147,8 +148,11 @@ BlockChoice Pruner::choose() {
     if (sensitivity_.empty()) context_.report.notes.push_back("N3005: no gradient reaches the weights: errors of all positions count alike");
   }
   trials_.emplace(BlockSet{}, Trial{graph_});
-  const Dataset few = context_.calibration->head(answers_->num_samples());
-  return choose_blocks(all, budget, kRetries, {[&](const BlockSet& removed) { return left(removed); }, [&](const BlockSet& removed) { return divergence_without(removed, few); }});
+  const Answers rough(graph_, *context_.calibration, kRoughSamples, context_.progress);
+  const Dataset many = context_.calibration->head(answers_->num_samples()), few = context_.calibration->head(rough.num_samples());
+  return choose_blocks(all, budget, kRetries,
+                       {[&](const BlockSet& removed) { return left(removed); },
+                        [&](const BlockSet& removed, bool is_rough) { return divergence_without(removed, is_rough ? few : many, is_rough ? rough : *answers_); }});
 }
 
 /// What computes other numbers than before is fitted to the old ones, and what stands in front of a gap to what the sums were.
@@ -182,7 +186,7 @@ const Trial& Pruner::nearest_trial(const BlockSet& removed) const {
 }
 
 /// How far the answers are without these blocks, once what stands in front of the new gaps makes up for them.
-double Pruner::divergence_without(const BlockSet& removed, const Dataset& few) {
+double Pruner::divergence_without(const BlockSet& removed, const Dataset& few, const Answers& answers) {
   Trial trial = nearest_trial(removed);
   Graph plain = graph_;
   const StandIns stand_ins = remove_blocks(plain, blocks_of(removed));
@@ -200,7 +204,7 @@ double Pruner::divergence_without(const BlockSet& removed, const Dataset& few) {
     for (const FittedNode& fitted : nodes) trial.aims[fitted.edited.node] = fitted.sum;
   }
   context_.progress.advance();
-  const double divergence = std::min(answers_->divergence(trial.graph, quiet), kEndless);
+  const double divergence = std::min(answers.divergence(trial.graph, quiet), kEndless);
   trials_.insert_or_assign(removed, std::move(trial));
   return divergence;
 }

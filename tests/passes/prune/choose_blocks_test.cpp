@@ -10,16 +10,18 @@ namespace {
 /// Blocks with a size each, whose divergences add up.
 struct World {
   std::vector<double> sizes, harms;
-  int runs = 0;
+  int runs = 0;                              // rough ones
   double bonus = 0;                          // what is left of the harm of 0 and 1 when both go, less
+  std::vector<double> rough_harms = {};      // as few samples show them
+  int exact_runs = 0;
   BlockCosts costs() {
     const auto sum = [](const std::vector<double>& numbers, const BlockSet& set) {
       return std::accumulate(set.begin(), set.end(), 0.0, [&](double all, size_t index) { return all + numbers[index]; });
     };
     return {[this, sum](const BlockSet& set) { return std::accumulate(sizes.begin(), sizes.end(), 0.0) - sum(sizes, set); },
-            [this, sum](const BlockSet& set) {
-              ++runs;
-              return sum(harms, set) - (set.contains(0) && set.contains(1) ? bonus : 0);
+            [this, sum](const BlockSet& set, bool is_rough) {
+              (is_rough ? runs : exact_runs) += 1;
+              return sum(is_rough && !rough_harms.empty() ? rough_harms : harms, set) - (set.contains(0) && set.contains(1) ? bonus : 0);
             }};
   }
 };
@@ -58,6 +60,16 @@ TEST(ChooseBlocks, GivesBackWhatIsNotNeeded) {
   EXPECT_TRUE(choice.is_reached);
   EXPECT_EQ(choice.removed, (BlockSet{2}));
   EXPECT_EQ(choice.order.size(), 1U);
+}
+
+TEST(ChooseBlocks, MoreSamplesDecideBetweenThoseThatComeClose) {
+  World world{{10, 10, 10, 10}, {2, 1, 5, 9}, 0, 0, {1.0, 1.1, 5, 9}};     // few samples put the first two in the wrong order
+  EXPECT_EQ(choose_blocks(kSingles, 30, 9, world.costs()).removed, (BlockSet{1}));
+  EXPECT_EQ(world.runs, 4);
+  EXPECT_EQ(world.exact_runs, 2);
+  World clear{{10, 10, 10, 10}, {2, 1, 5, 9}, 0, 0, {3, 1, 5, 9}};
+  EXPECT_EQ(choose_blocks(kSingles, 30, 9, clear.costs()).removed, (BlockSet{1}));
+  EXPECT_EQ(clear.exact_runs, 0);
 }
 
 TEST(ChooseBlocks, MeasuresFewAgain) {
