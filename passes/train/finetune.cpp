@@ -17,13 +17,13 @@ Answer chosen_answer(const Graph& graph, const std::string& name) {
   }
   if (answers.empty()) throw UnsupportedError("E3320", "the model has no float output to train on");
   const std::string near = nearest(name, known);
-  throw UsageError("E2007", cat("no output is called '", printable(name), "'"), {.help = near.empty() ? cat("the model has ", known.size(), " outputs") : cat("did you mean '", near, "'?")});
+  throw UsageError("E2007", cat("no output is called '", printable(name), "'"), {.help = cat("did you mean '", near.empty() ? known.front() : near, "'?")});
 }
 
 }  // namespace
 
 void finetune(Graph& graph, const FinetuneOptions& options, PassContext& context) {
-  const Answer answer = chosen_answer(graph, options.output);
+  const Answer answer = chosen_answer(graph, options.output_name);
   const LabelTarget target = label_target(graph, answer, options.loss, *context.training);
   Training training = training_of(graph, {answer.scores}, context);
   const size_t place = graph.main().outputs.size();      // outputs come before what is watched

@@ -9,13 +9,13 @@ constexpr auto names(LabelLoss) { return std::array{"auto", "cross_entropy", "ms
 
 struct FinetuneOptions : TrainOptions {
   LabelLoss loss = LabelLoss::automatic;
-  std::string output = "";
+  std::string output_name = "";
   void validate() const {}
   static constexpr auto fields() {
     using O = FinetuneOptions;
     return std::tuple_cat(
         std::tuple{field("loss", &O::loss, "auto: cross_entropy for classes, mse for numbers"),
-                   field("output", &O::output, "name of the output that the labels are of; the first one unless told")},
+                   field("output_name", &O::output_name, "name of the output that the labels are of; the first one unless told")},
         train_fields<O>());
   }
 };

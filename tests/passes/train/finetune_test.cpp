@@ -43,7 +43,7 @@ TEST(Finetune, RefusesAnUnknownOutputAndMissingLabels) {
     }
     return std::string();
   };
-  EXPECT_EQ(code({{"output", "z"}}, with), "E2007");
+  EXPECT_EQ(code({{"output_name", "z"}}, with), "E2007");
   EXPECT_EQ(code({}, without), "E1706");
   EXPECT_EQ(code({{"batch", 0}}, with), "E2008");
 }
