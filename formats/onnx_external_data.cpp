@@ -47,22 +47,24 @@ Place place_of(const onnx::TensorProto& tensor) {
 }  // namespace
 
 ExternalData::ExternalData(std::string model_path, ExternalDataOptions options)
-    : model_path_(std::move(model_path)), options_(options) {}
+    : model_path_(std::move(model_path)), options_(options), reads_disk_(true) {}
 
-std::shared_ptr<const MappedFile> ExternalData::open(const std::string& location) {
-  auto& file = files_[location];
-  if (!file) {
-    const int descriptor = open_external(model_path_, location,
-                                         {.allow_symlinks = options_.allow_symlinks, .allow_hardlinks = options_.allow_hardlinks});
-    const size_t slash = model_path_.rfind('/');
-    file = MappedFile::from_descriptor(descriptor, (slash == std::string::npos ? "" : model_path_.substr(0, slash + 1)) + location);
-  }
-  return file;
+void ExternalData::provide(const std::string& location, std::shared_ptr<const void> owner, std::span<const std::byte> bytes) {
+  files_[location] = {std::move(owner), bytes};
 }
 
-void ExternalData::require_checksum(const std::string& location, const MappedFile& file, const std::string& checksum) {
+const ExternalData::File& ExternalData::open(const std::string& location) {
+  if (const auto known = files_.find(location); known != files_.end()) return known->second;
+  if (!reads_disk_) throw ModelError("E1208", cat("external data file '", printable(location), "' is not in the archive"), {.help = "pack the model again"});
+  const int descriptor = open_external(model_path_, location, {.allow_symlinks = options_.allow_symlinks, .allow_hardlinks = options_.allow_hardlinks});
+  const size_t slash = model_path_.rfind('/');
+  const auto file = MappedFile::from_descriptor(descriptor, (slash == std::string::npos ? "" : model_path_.substr(0, slash + 1)) + location);
+  return files_[location] = {file, file->bytes()};
+}
+
+void ExternalData::require_checksum(const std::string& location, const File& file, const std::string& checksum) {
   std::string& known = checksums_[location];
-  if (known.empty()) known = sha1(file.bytes());
+  if (known.empty()) known = sha1(file.bytes);
   std::string wanted = checksum;
   std::transform(wanted.begin(), wanted.end(), wanted.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (wanted == known) return;
@@ -72,9 +74,9 @@ void ExternalData::require_checksum(const std::string& location, const MappedFil
 
 Tensor ExternalData::read(const onnx::TensorProto& tensor, int64_t bytes) {
   const Place place = place_of(tensor);
-  const auto file = open(place.location);
-  if (!place.checksum.empty()) require_checksum(place.location, *file, place.checksum);
-  const uint64_t size = file->bytes().size(), needed = static_cast<uint64_t>(bytes);
+  const File& file = open(place.location);
+  if (!place.checksum.empty()) require_checksum(place.location, file, place.checksum);
+  const uint64_t size = file.bytes.size(), needed = static_cast<uint64_t>(bytes);
   if (place.length && *place.length != needed) {
     throw ModelError("E1205", cat("external data is ", *place.length, " bytes long; the shape asks for ", needed));
   }
@@ -82,8 +84,8 @@ Tensor ExternalData::read(const onnx::TensorProto& tensor, int64_t bytes) {
     throw ModelError("E1204", cat("external data reaches beyond '", printable(place.location), "'"),
                      {.found = cat("bytes ", place.offset, " to ", place.offset + needed, " of ", size)});
   }
-  const auto payload = file->bytes().subspan(place.offset, needed);
-  auto owner = file;
+  const auto payload = file.bytes.subspan(place.offset, needed);
+  auto owner = file.owner;
   return at::from_blob(const_cast<std::byte*>(payload.data()), {bytes}, [owner](void*) {}, at::kByte);
 }
 
@@ -95,7 +97,7 @@ std::vector<std::string> ExternalData::files() const {
 
 int64_t ExternalData::file_bytes() const {
   int64_t total = 0;
-  for (const auto& [name, file] : files_) total += static_cast<int64_t>(file->bytes().size());
+  for (const auto& [name, file] : files_) total += static_cast<int64_t>(file.bytes.size());
   return total;
 }
 

@@ -50,9 +50,11 @@ Model read_onnx(const std::string& path, const ReadOptions& options) {
   }
 }
 
-Graph read_onnx_bytes(std::span<const std::byte> bytes, const ReadOptions& options, Strings* notes) {
+Graph read_onnx_bytes(std::span<const std::byte> bytes, const ReadOptions& options, Strings* notes, ExternalData* external) {
   vet_onnx(bytes, options.limits, "model");
-  Graph graph = graph_from_proto(parse(bytes), {}, notes);
+  ExternalTensor read;
+  if (external) read = [external](const onnx::TensorProto& tensor, DType, int64_t size) { return external->read(tensor, size); };
+  Graph graph = graph_from_proto(parse(bytes), read, notes);
   check_structure(graph, notes);
   return graph;
 }

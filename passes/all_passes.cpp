@@ -18,6 +18,7 @@
 #include "passes/quantize/quantize_dynamic.h"
 #include "passes/quantize/quantize_static.h"
 #include "passes/quantize/quantize_weights.h"
+#include "passes/share/share_weights.h"
 #include "passes/store/encode_constants.h"
 #include "passes/store/expand_stored_forms.h"
 #include "passes/store/shorten_names.h"
@@ -50,6 +51,7 @@ PassTable sorted_passes() {
   table.add("quantize_weights", "run products and tables on weights in 4 or 8 bits", quantize_weights);
   table.add("reestimate_batch_norm", "give BatchNormalization the statistics of the calibration data", reestimate_batch_norm);
   table.add("remove_dead_channels", "remove channels that are unused, constant or equal to another", remove_dead_channels);
+  table.add("share_weights", "make weights share few numbers, which the archive stores small", share_weights);
   table.add("shorten_names", "rename inner values to short counters, drop node names", shorten_names);
   table.add("simplify_shapes", "replace lengths that are the same for every input", simplify_shapes);
   table.add("simplify_shuffles", "replace shuffles of channels by one Gather per result", simplify_shuffles);

@@ -22,7 +22,7 @@ std::string first_words() {
          "  niwaki eval model.onnx --data test.npz --metric top1\n"
          "  niwaki compare model.onnx small.onnx --data test.npz --per-layer\n"
          "\n"
-         "  change a model   convert  prune  quantize  run\n"
+         "  change, store    convert  prune  quantize  finetune  distill  run  pack  unpack\n"
          "  look into it     inspect  check  compare\n"
          "  measure it       eval  bench\n"
          "  reports, help    report  explain  passes  doctor  completion\n"
@@ -48,18 +48,17 @@ std::string shown(const FlagSpec& flag) {
 
 std::string verb_help(const VerbSpec& verb) {
   std::string text = cat("usage: niwaki ", verb.name, " ", verb.usage, "\n\n  ", verb.help, "\n\nflags:\n");
-  constexpr uint32_t kEverywhere = 0x1fff;
   const auto line = [&](const FlagSpec& flag) {
     const std::string name = shown(flag);
     text += "  " + (name.size() > 34 ? name + "\n" + std::string(38, ' ') : padded(name, 36)) + flag.help;
     text += *flag.otherwise == 0 ? "\n" : cat(" (default ", flag.otherwise, ")\n");
   };
   for (const FlagSpec& flag : flag_specs()) {
-    if ((flag.verbs & verb.bit) && flag.verbs != kEverywhere) line(flag);
+    if ((flag.verbs & verb.bit) && flag.verbs != kEveryVerb) line(flag);
   }
   text += "\nof every command:\n";
   for (const FlagSpec& flag : flag_specs()) {
-    if (flag.verbs == kEverywhere) line(flag);
+    if (flag.verbs == kEveryVerb) line(flag);
   }
   return text;
 }

@@ -4,6 +4,7 @@
 #include "compress/executor.h"
 #include "compress/measure.h"
 #include "compress/report/numbers.h"
+#include "formats/archive/read_archive.h"
 
 #include <chrono>
 
@@ -85,21 +86,23 @@ std::vector<Graph> read_graphs(const CommandLine& line) {
 /// The first model against each of the others, or alone.
 void measure(const CommandLine& line, Terminal& terminal, const NamedTensors& inputs, Json& document) {
   const int threads = static_cast<int>(line.integer("threads", 0));
-  const auto peak = [&](const std::string& model) { return measure_peak_memory(model, inputs, threads, worker_options(line)).peak_bytes; };
-  if (line.arguments.size() == 1) {
-    document["models"] = Json::array({time_alone(line, line.arguments[0], inputs)});
+  std::vector<std::unique_ptr<archive::RunnableModel>> models;
+  for (const std::string& path : line.arguments) models.push_back(std::make_unique<archive::RunnableModel>(path, read_options(line)));
+  const auto peak = [&](size_t i) { return measure_peak_memory(models[i]->path(), inputs, threads, worker_options(line)).peak_bytes; };
+  if (models.size() == 1) {
+    document["models"] = Json::array({time_alone(line, models[0]->path(), inputs)});
     document["models"][0]["file"] = printable(line.arguments[0], 4096);
-    document["models"][0]["peak_bytes"] = peak(line.arguments[0]);
+    document["models"][0]["peak_bytes"] = peak(0);
     return;
   }
   document["pairs"] = Json::array();
-  for (size_t i = 1; i < line.arguments.size(); ++i) {
-    terminal.show()({cat("bench ", i, " of ", line.arguments.size() - 1), 0, 0});
-    Json pair = time_pair(line, line.arguments[0], line.arguments[i], inputs);
+  for (size_t i = 1; i < models.size(); ++i) {
+    terminal.show()({cat("bench ", i, " of ", models.size() - 1), 0, 0});
+    Json pair = time_pair(line, models[0]->path(), models[i]->path(), inputs);
     pair["before"] = printable(line.arguments[0], 4096);
     pair["after"] = printable(line.arguments[i], 4096);
-    pair["peak_before"] = peak(line.arguments[0]);
-    pair["peak_after"] = peak(line.arguments[i]);
+    pair["peak_before"] = peak(0);
+    pair["peak_after"] = peak(i);
     document["pairs"].push_back(pair);
   }
 }

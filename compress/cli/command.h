@@ -31,6 +31,8 @@ KnownSteps known_steps();
 int convert_command(const CommandLine& line, Terminal& terminal);
 int verb_command(const CommandLine& line, Terminal& terminal);   // prune, quantize
 int run_recipe_command(const CommandLine& line, Terminal& terminal);
+int pack_command(const CommandLine& line, Terminal& terminal);
+int unpack_command(const CommandLine& line, Terminal& terminal);
 int evaluate_command(const CommandLine& line, Terminal& terminal);
 int bench_command(const CommandLine& line, Terminal& terminal);
 int inspect_command(const CommandLine& line, Terminal& terminal);

@@ -22,6 +22,9 @@ struct FlagSpec {
   const char* help;
 };
 
+/// The set of all verbs, of flags that every command takes.
+inline constexpr uint32_t kEveryVerb = 0x7fffffff;
+
 struct VerbSpec {
   const char* name;
   uint32_t bit;

@@ -5,6 +5,7 @@
 #include "compress/cli/terminal.h"
 #include "compress/report/numbers.h"
 #include "formats/npy_writer.h"
+#include "formats/archive/read_archive.h"
 
 namespace niwaki {
 namespace {
@@ -50,6 +51,7 @@ size_t output_index(const Graph& graph, const std::string& name) {
 /// What runs the model, and what must live as long.
 struct Runtime {
   std::unique_ptr<Executor> executor;
+  std::unique_ptr<archive::RunnableModel> model;
   std::unique_ptr<RuntimeWorker> worker;
   Runner run;
   std::string name;
@@ -68,7 +70,8 @@ Runtime make_runtime(const CommandLine& line, const Model& model) {
   options.stopped = [] { return Progress::stop_requested().load(); };
   runtime.worker = std::make_unique<RuntimeWorker>(options);
   runtime.name = cat("onnxruntime ", runtime.worker->version().runtime);
-  const SessionId session = runtime.worker->load(model.path, {.threads = static_cast<int>(line.integer("threads", 0))});
+  runtime.model = std::make_unique<archive::RunnableModel>(model.path, read_options(line));
+  const SessionId session = runtime.worker->load(runtime.model->path(), {.threads = static_cast<int>(line.integer("threads", 0))});
   runtime.run = runtime_runner(*runtime.worker, session, model.graph);
   return runtime;
 }

@@ -19,6 +19,7 @@
 #include "formats/fit_samples.h"
 #include "formats/samples.h"
 #include "passes/all_passes.h"
+#include "formats/archive/read_archive.h"
 
 #include <chrono>
 #include <filesystem>
@@ -110,6 +111,7 @@ class Job {
   std::vector<Pass> passes_;
   std::vector<PassReport> pass_reports_;
   Model model_;
+  std::unique_ptr<archive::RunnableModel> runnable_;   // the model as ONNX Runtime can open it
   Graph original_, graph_;
   std::optional<Model> teacher_;
   std::optional<Dataset> calibration_, evaluation_, training_;
@@ -147,6 +149,7 @@ void Job::refuse_early() const {
 
 void Job::read() {
   model_ = read_model(request_.model, request_.read);
+  runnable_ = std::make_unique<archive::RunnableModel>(request_.model, request_.read);
   graph_ = model_.graph;
   infer_shapes(graph_);
   original_ = graph_;
@@ -206,7 +209,7 @@ void Job::write_and_verify() {
   const bool needs_runtime = request_.verify == "onnxruntime";
   if (needs_runtime && !has_runtime()) throw EnvironmentError("E4006", cat("ONNX Runtime is not available: ", worker_ ? worker_->reason() : "not started"));
   const Dataset* samples = samples_seen();
-  report_["verification"] = verify_written(staged_->path(), model_.path, graph_, samples, has_runtime() ? worker_.get() : nullptr, request_.threads);
+  report_["verification"] = verify_written(staged_->path(), runnable_->path(), graph_, samples, has_runtime() ? worker_.get() : nullptr, request_.threads);
   if (!has_runtime() && request_.verify != "builtin" && worker_) {
     report_["messages"].push_back({{"code", "W3402"}, {"message", cat("not verified on ONNX Runtime: ", worker_->reason())}});
   }
@@ -221,7 +224,7 @@ Json Job::quality_entry(const Comparison& comparison) const {
 void Job::judge_quality() {
   const EvaluateOptions options{.metric = request_.metric, .output = request_.output_name};
   if (has_runtime()) {
-    const SessionId before = worker_->load(model_.path, {.threads = request_.threads});
+    const SessionId before = worker_->load(runnable_->path(), {.threads = request_.threads});
     const SessionId after = worker_->load(staged_->path(), {.threads = request_.threads});
     report_["quality"].push_back(quality_entry(evaluate_pair(runtime_runner(*worker_, before, original_), runtime_runner(*worker_, after, original_),
                                                              original_, *evaluation_, options, progress_, request_.seed)));
@@ -306,7 +309,7 @@ NamedTensors Job::first_inputs() const {
 void Job::measure() {
   const NamedTensors inputs = first_inputs();
   const WorkerOptions worker{.program = request_.program, .stopped = [] { return Progress::stop_requested().load(); }};
-  const Latency latency = measure_latency(model_.path, staged_->path(), inputs,
+  const Latency latency = measure_latency(runnable_->path(), staged_->path(), inputs,
                                           {.seconds_per_side = 0.4, .warm_up_seconds = 0.2, .max_seconds = 12, .wanted_half_width = 0.03, .threads = request_.threads, .worker = worker});
   const auto times = [](const LatencySummary& one) {
     return Json{{"min", one.min}, {"p50", one.p50}, {"p95", one.p95}, {"mean", one.mean}, {"sd", one.sd}};
@@ -315,7 +318,7 @@ void Job::measure() {
                         {"rounds", latency.rounds},   {"pairs", latency.pairs},     {"before_ms", times(latency.before)}, {"after_ms", times(latency.after)},
                         {"ratio", latency.ratio},     {"ci95", latency.ci95}};
   if (latency.is_unsteady()) report_["messages"].push_back({{"code", "W3403"}, {"message", "the machine was busy while latency was measured; the interval is wide"}});
-  report_["memory"] = {{"peak_before", measure_peak_memory(model_.path, inputs, request_.threads, worker).peak_bytes},
+  report_["memory"] = {{"peak_before", measure_peak_memory(runnable_->path(), inputs, request_.threads, worker).peak_bytes},
                        {"peak_after", measure_peak_memory(staged_->path(), inputs, request_.threads, worker).peak_bytes}};
 }
 
