@@ -25,14 +25,14 @@ class Lloyd {
   }
 
   Codebook run() {
-    double before = std::numeric_limits<double>::infinity();
     std::vector<double> objective;
     for (int i = 0; i < options_.max_iterations; ++i) {
       assign();
       update();
-      objective.push_back(cost());
-      if (!(before - objective.back() > kLeastGain * before)) break;
-      before = objective.back();
+      const double now = cost();
+      const bool gains = objective.empty() || objective.back() - now > kLeastGain * objective.back();
+      objective.push_back(now);
+      if (!gains) break;
     }
     return {.centroids = centroids_, .indices = indices_, .objective = std::move(objective)};
   }
