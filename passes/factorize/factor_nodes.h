@@ -1,0 +1,29 @@
+#pragma once
+
+#include "compress/linear_view.h"
+#include "passes/factorize/layer_factors.h"
+
+namespace niwaki {
+
+/// Puts the factors (matrices of LayerFactors) in the place of linear nodes. The last factor takes over the node: its name, its
+/// output, its bias. The others stand before it and have no bias. Their names grow from the weight's.
+class FactorNodes {
+ public:
+  explicit FactorNodes(Graph& graph) : graph_(graph) {}
+  /// One node, or several that use the same weight: the factors are stored once.
+  void replace_uses(const std::vector<LinearView>& uses, FactorForm form, const std::vector<Tensor>& factors);
+  /// Linear nodes that read the same columns: one first factor for all, the rows of the last one in the order of the nodes.
+  void replace_sharers(const std::vector<LinearView>& nodes, const std::vector<Tensor>& factors);
+
+ private:
+  ValueId add_constant(const LinearView& like, const char* part, const Tensor& weight);
+  ValueId add_node(const LinearView& view, const char* part, Node node, ValueId input, ValueId weight);
+  std::vector<ValueId> stored(const LinearView& view, FactorForm form, const std::vector<Tensor>& factors);
+  void replace_linear(const LinearView& view, const std::vector<ValueId>& weights);
+  void replace_conv(const LinearView& view, FactorForm form, const std::vector<ValueId>& weights);
+  void take_weight(const LinearView& view, ValueId input, ValueId weight);
+
+  Graph& graph_;
+};
+
+}  // namespace niwaki

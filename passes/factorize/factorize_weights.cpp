@@ -1,0 +1,301 @@
+#include "passes/factorize/factorize_weights.h"
+
+#include "compress/error.h"
+#include "passes/factorize/allocate_ranks.h"
+#include "passes/factorize/factor_nodes.h"
+#include "passes/factorize/factor_units.h"
+#include "passes/prune/linear_bias.h"
+#include "passes/prune/prune_target.h"
+#include "passes/prune/repair_channels.h"
+
+#include <algorithm>
+
+namespace niwaki {
+namespace {
+
+constexpr int64_t kSensitivitySamples = 512;
+constexpr int64_t kDefaultRound = 8;
+constexpr double kWorthFinerGrid = 0.5;      // a grid of half the step is taken where it loses less than this share
+constexpr double kNodeWeights = 80;          // what another node costs in the file, as weights of 4 bytes
+
+class Factorizer {
+ public:
+  Factorizer(Graph& graph, const FactorizeWeightsOptions& options, PassContext& context) : graph_(graph), before_(graph), options_(options), context_(context) {}
+  void run();
+
+ private:
+  using Choice = std::optional<FactorOption>;
+  struct Unit : FactorUnit {
+    LayerFactors factors;
+    double energy = 0;
+  };
+
+  void find_units();
+  void look();
+  std::vector<FactorOption> options_of(Unit& unit, int64_t step) const;
+  double divergence(Unit& unit, const FactorOption& option) const;
+  Choice choose_alone(Unit& unit, int64_t step) const;
+  std::vector<Choice> choose_together();
+  std::optional<std::vector<Choice>> attempt(int64_t step, double budget, double& loss);
+  void replace(Unit& unit, const FactorOption& option);
+  void shift_biases(const Unit& unit, const Tensor& missing);
+  double energy_kept(const Unit& unit, const Tensor& missing) const;
+  void refit();
+  bool counts_macs() const { return options_.sparsity <= 0; }
+  double cost_of(const FactorOption& option) const { return counts_macs() ? option.macs : option.num_weights; }
+  double cost_of(const Unit& unit) const { return counts_macs() ? unit.factors.layer().macs() : unit.factors.layer().num_weights(); }
+  bool has_budget() const { return options_.macs_ratio < 1 || options_.sparsity > 0; }
+
+  Graph& graph_;
+  const Graph before_;
+  const FactorizeWeightsOptions& options_;
+  PassContext& context_;
+  std::vector<FactorUnit> found_;
+  std::vector<Unit> units_;
+  std::optional<Statistics> statistics_;
+  std::map<NodeId, OutputSensitivity> sensitivity_;
+  KnownSizes sizes_;
+  std::vector<NodeId> replaced_;
+};
+
+void Factorizer::find_units() {
+  std::vector<LinearView> allowed;
+  for (const LinearView& view : linear_views(graph_)) {
+    const std::string reason = is_selected(graph_, view.node, context_.keep, context_.only) ? why_not_factorized(graph_, view) : "left alone by --keep or --only";
+    if (reason.empty()) allowed.push_back(view);
+    else context_.report.skip(graph_.label(view.node), reason);
+  }
+  for (FactorUnit& unit : factor_units(graph_, allowed)) {
+    const bool is_whole = !unit.is_tied || graph_.consumers(unit.nodes.front().weight).size() == unit.nodes.size();
+    if (is_whole) found_.push_back(std::move(unit));
+    else for (const LinearView& view : unit.nodes) context_.report.skip(graph_.label(view.node), "a node that is left alone uses its weight");
+  }
+}
+
+void Factorizer::look() {
+  sizes_ = sizes_of_one(graph_, context_.calibration);
+  if (context_.calibration) {
+    Wanted wanted{.seed = context_.seed};
+    for (const FactorUnit& unit : found_) {
+      wanted.grams.insert(wanted.grams.end(), unit.nodes.begin(), unit.nodes.end());
+    }
+    statistics_ = collect(Executor(graph_), graph_, *context_.calibration, wanted, context_.progress);
+    if (options_.rank == 0) {
+      sensitivity_ = output_sensitivity(graph_, linear_views(graph_), *context_.calibration, kSensitivitySamples, context_.seed, context_.progress);
+      if (sensitivity_.empty()) context_.report.notes.push_back("N3005: no gradient reaches the weights: errors of all nodes count alike");
+    }
+  } else {
+    context_.report.notes.push_back("N3012: no calibration data: factors are nearest in the weights (plain SVD), not in the outputs; give --calib DATA");
+  }
+  context_.progress.start("spectra", static_cast<int64_t>(found_.size()));
+  for (FactorUnit& unit : found_) {
+    LayerFactors factors(layer_of(graph_, unit, statistics_ ? &*statistics_ : nullptr, has_budget() ? sensitivity_ : std::map<NodeId, OutputSensitivity>{}, sizes_));
+    Unit made{std::move(unit), std::move(factors)};
+    made.energy = made.factors.energy();
+    context_.progress.advance();
+    if (made.energy > 0) units_.push_back(std::move(made));
+    else for (const LinearView& view : made.nodes) context_.report.skip(graph_.label(view.node), "its outputs do not vary on the calibration data, or its weight is 0");
+  }
+}
+
+/// Those that also pay for the nodes that they add.
+std::vector<FactorOption> Factorizer::options_of(Unit& unit, int64_t step) const {
+  std::vector<FactorOption> options = unit.factors.options({.step = step, .only = options_.rank});
+  std::erase_if(options, [&](const FactorOption& option) {
+    return option.num_weights + kNodeWeights * (option.form == FactorForm::tucker ? 2 : 1) > unit.factors.layer().num_weights();
+  });
+  return options;
+}
+
+/// How far the answer moves, in nats, by the gradients of the outputs; 0 where they are not known.
+double Factorizer::divergence(Unit& unit, const FactorOption& option) const {
+  const FactoredLayer& layer = unit.factors.layer();
+  if (!layer.moments.defined()) return 0;
+  const Tensor missing = (layer.rows - unit.factors.product(option, unit.factors.factors(option))).reshape({layer.groups, -1, layer.rows.size(1)});
+  const Tensor errors = (at::bmm(missing, layer.moments) * missing).sum(2).reshape({-1});
+  double sum = 0;
+  int64_t row = 0;
+  for (const LinearView& view : unit.nodes) {
+    const auto known = sensitivity_.find(view.node);
+    if (known == sensitivity_.end()) continue;
+    const int64_t count = known->second.gradient.numel();
+    sum += (errors.narrow(0, row, count) * known->second.gradient).sum().item<double>() / 2;
+    if (!unit.is_tied) row += count;
+  }
+  return sum;
+}
+
+/// --rank: what loses least; --energy: what costs least of what keeps enough. Few outputs may hold nearly all energy (those of a
+/// first token, say) and not matter, so that the answer may not move by more nats either than the share that may go.
+Factorizer::Choice Factorizer::choose_alone(Unit& unit, int64_t step) const {
+  std::vector<FactorOption> options = options_of(unit, step);
+  const bool has_rank = options_.rank > 0;
+  std::stable_sort(options.begin(), options.end(), [&](const FactorOption& a, const FactorOption& b) {
+    return has_rank || a.macs == b.macs ? a.loss < b.loss : a.macs < b.macs;
+  });
+  for (const FactorOption& option : options) {
+    const double share = 1 - options_.energy;
+    if (has_rank || (option.loss <= share * unit.energy && divergence(unit, option) <= share)) return option;
+  }
+  return std::nullopt;
+}
+
+/// Within the budget on this grid; nothing where it cannot be reached, `loss` is then the least cost.
+std::optional<std::vector<Factorizer::Choice>> Factorizer::attempt(int64_t step, double budget, double& loss) {
+  std::vector<std::vector<FactorOption>> options;
+  std::vector<std::vector<RankOption>> costs;
+  for (Unit& unit : units_) {
+    // errors of units that no gradient weighs count relative to their outputs
+    const double weight = sensitivity_.empty() || !unit.factors.layer().weights.defined() ? 1 / unit.energy : 1;
+    options.push_back(options_of(unit, step));
+    std::vector<RankOption> one{{cost_of(unit), 0}};
+    for (const FactorOption& option : options.back()) one.push_back({cost_of(option), option.loss * weight});
+    costs.push_back(std::move(one));
+  }
+  const auto chosen = allocate_ranks(costs, budget);
+  loss = 0;
+  if (!chosen) {
+    for (const auto& one : costs) loss += std::min_element(one.begin(), one.end(), [](const RankOption& a, const RankOption& b) { return a.cost < b.cost; })->cost;
+    return std::nullopt;
+  }
+  std::vector<Choice> choices;
+  for (size_t i = 0; i < chosen->size(); ++i) {
+    const size_t option = (*chosen)[i];
+    choices.push_back(option == 0 ? Choice{} : Choice{options[i][option - 1]});
+    loss += costs[i][option].loss;
+  }
+  return choices;
+}
+
+/// On the grid that was asked for; else on the coarsest of 8, 4, 2, 1 that reaches the budget and loses little more than the next.
+std::vector<Factorizer::Choice> Factorizer::choose_together() {
+  const PruneTarget target{.macs_ratio = options_.macs_ratio, .sparsity = options_.sparsity};
+  double own = 0, present = 0;
+  for (const Unit& unit : units_) own += cost_of(unit);
+  if (counts_macs()) {
+    present = total_macs(graph_, sizes_);
+  } else {
+    std::set<ValueId> seen;
+    for (const LinearView& view : linear_views(graph_)) {
+      if (seen.insert(view.weight).second) present += static_cast<double>(element_count(*graph_.constant(view.weight)));
+    }
+  }
+  const double whole = target.whole(present, context_.original_macs), rest = std::max(0.0, present - own), budget = target.budget(whole) - rest;
+  if (own <= budget) {
+    context_.report.notes.push_back("N3008: exact clean-up alone reached the target");
+    return std::vector<Choice>(units_.size());
+  }
+  int64_t step = options_.round_to > 0 ? options_.round_to : kDefaultRound;
+  double loss = 0, finer_loss = 0;
+  std::optional<std::vector<Choice>> known = attempt(step, budget, loss);
+  const bool may_refine = options_.round_to == 0;
+  while (may_refine && step > 1) {
+    auto finer = attempt(step / 2, budget, finer_loss);
+    if (known && (!finer || finer_loss > kWorthFinerGrid * loss)) break;
+    known = std::move(finer);
+    loss = finer_loss;
+    step /= 2;
+  }
+  if (!known) refuse_target(target, (rest + loss) / whole, cat(units_.size(), " weights that may be factorized"), "ask for less, or lower --round-to");
+  if (may_refine && step < kDefaultRound) context_.report.notes.push_back(cat("N3006: ranks are multiples of ", step, ": multiples of ", 2 * step, " miss the target or lose far more"));
+  return *known;
+}
+
+/// b += (W - W') E[x], where a bias can take it.
+void Factorizer::shift_biases(const Unit& unit, const Tensor& missing) {
+  int64_t row = 0;
+  for (const LinearView& view : unit.nodes) {
+    const Gram& gram = statistics_->gram(view.node);
+    const int64_t count = unit.is_tied ? missing.size(0) : graph_.constant(linear_view(graph_, view.node)->weight)->sizes[static_cast<size_t>(view.channel_axis)];
+    const Tensor rows = missing.narrow(0, row, count);
+    if (!unit.is_tied) row += count;
+    const Tensor shift = at::bmm(rows.reshape({view.groups, count / view.groups, rows.size(1)}), gram.mean().unsqueeze(2)).reshape({-1});
+    const LinearView edited = *linear_view(graph_, view.node);
+    if (const auto place = bias_place(graph_, edited)) add_to_bias(graph_, edited, *place, shift);
+  }
+}
+
+/// Share of the energy of the outputs that is left, unweighted.
+double Factorizer::energy_kept(const Unit& unit, const Tensor& missing) const {
+  const FactoredLayer& layer = unit.factors.layer();
+  const int64_t outs = layer.rows.size(0) / layer.groups;
+  double lost = 0, all = 0;
+  for (int64_t group = 0; group < layer.groups; ++group) {
+    const Tensor rows = layer.rows.narrow(0, group * outs, outs), gone = missing.narrow(0, group * outs, outs);
+    const auto squares = [&](const Tensor& x) { return (layer.moments.defined() ? x.mm(layer.moments[group]) * x : x * x).sum().item<double>(); };
+    lost += squares(gone);
+    all += squares(rows);
+  }
+  return all > 0 ? std::clamp(1 - lost / all, 0.0, 1.0) : 1;
+}
+
+void Factorizer::replace(Unit& unit, const FactorOption& option) {
+  const std::vector<Tensor> factors = unit.factors.factors(option);
+  const FactoredLayer& layer = unit.factors.layer();
+  const Tensor missing = layer.rows - unit.factors.product(option, factors);
+  FactorNodes nodes(graph_);
+  if (unit.is_tied || unit.nodes.size() == 1) nodes.replace_uses(unit.nodes, option.form, factors);
+  else nodes.replace_sharers(unit.nodes, factors);
+  if (statistics_ && has_bias_places(before_, unit)) shift_biases(unit, missing);
+  Json sizes = Json::array();
+  for (const Tensor& factor : factors) sizes.push_back(factor.sizes().vec());
+  Json facts = {{"form", names(FactorForm{})[static_cast<size_t>(option.form)]}, {"rank", factors.back().size(1) / (option.form == FactorForm::inputs ? layer.taps() : option.form == FactorForm::spatial ? layer.kernel[1] : 1)},
+                {"energy", energy_kept(unit, missing)}, {"macs_before", layer.macs()}, {"macs_after", option.macs}, {"factors", sizes}};
+  if (option.form == FactorForm::tucker) facts["input_rank"] = factors[0].size(0);
+  for (const LinearView& view : unit.nodes) {
+    if (unit.nodes.size() > 1) facts["together_with"] = static_cast<int64_t>(unit.nodes.size()) - 1;
+    context_.report.change(graph_.label(view.node), facts);
+    context_.report.changes.emplace_back(before_.value(view.weight).name, "it is a product of factors");
+    replaced_.push_back(view.node);
+  }
+}
+
+void Factorizer::refit() {
+  std::sort(replaced_.begin(), replaced_.end());
+  std::vector<FittedNode> nodes;
+  for (const LinearView& view : linear_views(graph_)) {
+    if (!std::binary_search(replaced_.begin(), replaced_.end(), view.node) || !can_refit(graph_, view)) continue;
+    nodes.push_back({.edited = view, .original = *linear_view(before_, view.node)});
+    aim_at_sum(graph_, before_, nodes.back());
+  }
+  refit_linear_nodes(graph_, before_, nodes, sensitivity_, options_.stages, context_);
+}
+
+void Factorizer::run() {
+  find_units();
+  if (!found_.empty()) look();
+  if (units_.empty()) {
+    context_.report.notes.push_back("N3001: nothing can be factorized: no node has a weight that factors could replace");
+    return;
+  }
+  std::vector<Choice> choices;
+  if (has_budget()) choices = choose_together();
+  else for (Unit& unit : units_) choices.push_back(choose_alone(unit, options_.round_to > 0 ? options_.round_to : kDefaultRound));
+  context_.progress.start("factors", static_cast<int64_t>(units_.size()));
+  for (size_t i = 0; i < units_.size(); ++i) {
+    context_.progress.advance();
+    if (choices[i]) replace(units_[i], *choices[i]);
+    if (choices[i]) continue;
+    const std::string why = has_budget() ? "it loses too much for what it saves" : options_.rank > 0 ? "factors of this rank would be larger, or compute more" : "factors that keep this energy would be larger, compute more, or move the answer";
+    for (const LinearView& view : units_[i].nodes) context_.report.skip(graph_.label(view.node), why);
+  }
+  if (replaced_.empty()) {
+    if (context_.report.notes.empty() || !context_.report.notes.back().starts_with("N3008")) context_.report.notes.push_back("N3001: nothing was factorized: factors would be larger, compute more, or lose too much");
+    return;
+  }
+  if (options_.refit && context_.calibration) refit();
+}
+
+}  // namespace
+
+void FactorizeWeightsOptions::validate() const {
+  if (macs_ratio <= 0) throw UsageError("E2008", cat("macs_ratio ", macs_ratio, " is not in (0, 1]"));
+  if (sparsity >= 1) throw UsageError("E2008", cat("sparsity ", sparsity, " is not below 1"));
+  const int targets = (energy > 0) + (rank > 0) + (macs_ratio < 1) + (sparsity > 0);
+  if (targets > 1) throw UsageError("E2013", "more than one target was given", {.help = "give one of --energy, --rank, --macs-ratio and --sparsity"});
+  if (targets == 0) throw UsageError("E2017", "no target was given", {.help = "give --energy 0.99, --rank N, --macs-ratio F or --sparsity F"});
+}
+
+void factorize_weights(Graph& graph, const FactorizeWeightsOptions& options, PassContext& context) { Factorizer(graph, options, context).run(); }
+
+}  // namespace niwaki

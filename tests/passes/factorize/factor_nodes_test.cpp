@@ -1,0 +1,109 @@
+#include "passes/factorize/factor_nodes.h"
+
+#include "tests/graph_builder.h"
+
+#include <gtest/gtest.h>
+
+namespace niwaki {
+namespace {
+
+using Ints = std::vector<int64_t>;
+
+struct Net {
+  Graph graph;
+  LinearView view;
+};
+
+Net conv_net(const Ints& weight, std::map<std::string, Attribute> attributes) {
+  GraphBuilder b;
+  const int64_t groups = attributes.contains("group") ? std::get<int64_t>(attributes["group"]) : 1;
+  const ValueId x = b.input("x", {int64_t{2}, weight[1] * groups, int64_t{17}, int64_t{14}});
+  b.output(b.node("Conv", {x, b.random_constant("w", weight), b.constant("bias", random_tensor({weight[0]}, 9))}, std::move(attributes), "conv"), "y");
+  Net net{b.graph(), {}};
+  net.view = linear_views(net.graph).front();
+  return net;
+}
+
+/// Difference of the outputs after the node became factors of this rank.
+double difference(const Net& net, FactorForm form, int64_t rank, int64_t input_rank = 0) {
+  const Constant& weight = *net.graph.constant(net.view.weight);
+  FactoredLayer layer{.rows = weight_rows(net.view, values(weight)), .groups = net.view.groups};
+  if (net.view.kind == LinearKind::conv) layer.kernel.assign(weight.sizes.begin() + 2, weight.sizes.end());
+  LayerFactors factors(layer);
+  Graph after = net.graph;
+  FactorNodes(after).replace_uses({net.view}, form, factors.factors({.form = form, .rank = rank, .input_rank = input_rank}));
+  EXPECT_EQ(after.node(net.view.node).outputs, net.graph.node(net.view.node).outputs);
+  EXPECT_FALSE(after.find_value("w").has_value() && after.constant(*after.find_value("w")));   // the old weight is gone
+  const Ints sizes = *known_sizes(net.graph.value(net.view.input));
+  const Tensor x = random_tensor(sizes, 3);
+  return relative_difference(run_graph(after, {x})[0], run_graph(net.graph, {x})[0]);
+}
+
+class ConvForms : public ::testing::TestWithParam<std::map<std::string, Attribute>> {};
+
+TEST_P(ConvForms, FullRanksReproduceTheConvolution) {                   // T9
+  const Net net = conv_net({10, 6, 3, 3}, GetParam());
+  EXPECT_LT(difference(net, FactorForm::columns, 10), 1e-5);
+  EXPECT_LT(difference(net, FactorForm::inputs, 6), 1e-5);
+  EXPECT_LT(difference(net, FactorForm::spatial, 18), 1e-5);
+  EXPECT_LT(difference(net, FactorForm::tucker, 10, 6), 1e-5);
+  EXPECT_GT(difference(net, FactorForm::columns, 5), 1e-3);             // control
+  EXPECT_GT(difference(net, FactorForm::spatial, 9), 1e-3);
+  EXPECT_GT(difference(net, FactorForm::tucker, 6, 4), 1e-3);
+}
+
+INSTANTIATE_TEST_SUITE_P(Attributes, ConvForms, ::testing::Values(
+    std::map<std::string, Attribute>{},
+    std::map<std::string, Attribute>{{"strides", Ints{2, 3}}, {"pads", Ints{1, 0, 2, 1}}, {"dilations", Ints{2, 1}}, {"kernel_shape", Ints{3, 3}}},
+    std::map<std::string, Attribute>{{"strides", Ints{3, 2}}, {"auto_pad", std::string("SAME_UPPER")}},
+    std::map<std::string, Attribute>{{"auto_pad", std::string("SAME_LOWER")}, {"group", int64_t{1}}},
+    std::map<std::string, Attribute>{{"auto_pad", std::string("VALID")}, {"dilations", Ints{1, 3}}}));
+
+TEST(FactorNodes, GroupsKeepTheirOwnFactors) {                          // T9
+  const Net net = conv_net({12, 5, 3, 3}, {{"group", int64_t{3}}, {"strides", Ints{2, 1}}, {"pads", Ints{1, 1, 1, 1}}});
+  EXPECT_LT(difference(net, FactorForm::columns, 4), 1e-5);
+  EXPECT_GT(difference(net, FactorForm::columns, 3), 1e-3);
+}
+
+TEST(FactorNodes, LinearNodesKeepTheirOrientation) {
+  for (const int64_t turned : {0, 1}) {
+    GraphBuilder b;
+    const ValueId x = b.input("x", {int64_t{4}, int64_t{9}});
+    const Ints sizes = turned != 0 ? Ints{7, 9} : Ints{9, 7};
+    b.output(b.node("Gemm", {x, b.random_constant("w", sizes), b.constant("c", random_tensor({7}, 5))}, {{"transB", turned}}, "fc"), "y");
+    Net net{b.graph(), {}};
+    net.view = linear_views(net.graph).front();
+    EXPECT_LT(difference(net, FactorForm::columns, 7), 1e-5);
+    EXPECT_GT(difference(net, FactorForm::columns, 3), 1e-3);
+  }
+  GraphBuilder b;                                                       // channels last, three axes
+  const ValueId x = b.input("x", {int64_t{2}, int64_t{5}, int64_t{9}});
+  b.output(b.node("MatMul", {x, b.random_constant("w", {9, 12})}, {}, "product"), "y");
+  Net net{b.graph(), {}};
+  net.view = linear_views(net.graph).front();
+  EXPECT_LT(difference(net, FactorForm::columns, 9), 1e-5);
+}
+
+TEST(FactorNodes, SharersReadOneFirstFactor) {
+  GraphBuilder b;
+  const ValueId x = b.input("x", {int64_t{3}, int64_t{8}});
+  const ValueId q = b.node("MatMul", {x, b.constant("q", random_tensor({8, 6}, 1))}, {}, "Q");
+  const ValueId k = b.node("Gemm", {x, b.constant("k", random_tensor({4, 8}, 2))}, {{"transB", int64_t{1}}}, "K");
+  b.output(q, "yq");
+  b.output(k, "yk");
+  const Graph before = b.graph();
+  const auto views = linear_views(before);
+  std::vector<Tensor> rows;
+  for (const LinearView& view : views) rows.push_back(weight_rows(view, values(*before.constant(view.weight))));
+  LayerFactors factors(FactoredLayer{.rows = at::cat(rows)});
+  Graph after = before;
+  FactorNodes(after).replace_sharers(views, factors.factors({.rank = 8}));
+  const Tensor input = random_tensor({3, 8}, 4);
+  const auto want = run_graph(before, {input}), got = run_graph(after, {input});
+  EXPECT_LT(relative_difference(got[0], want[0]), 1e-5);
+  EXPECT_LT(relative_difference(got[1], want[1]), 1e-5);
+  EXPECT_EQ(after.main().nodes.size(), 3u);                             // one first factor
+}
+
+}  // namespace
+}  // namespace niwaki
