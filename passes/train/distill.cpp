@@ -51,7 +51,10 @@ class Lesson {
     features_ = options.features;
     if (features_ == FeatureLoss::automatic) features_ = is_derived_ && !options.flip && options.crop == 0 ? FeatureLoss::features : FeatureLoss::off;
     if (features_ != FeatureLoss::off) layers_ = pair_by_name(graph, teacher_graph_);
-    teacher_.emplace(teacher_graph_, graph, teacher_values(), *context.training, kCacheBytes);
+    teacher_.emplace(teacher_graph_, graph, teacher_values());
+    const TrainerOptions plan = options.trainer(context);
+    const bool sees_all = plan.steps == 0 || plan.steps * plan.batch >= context.training->num_samples();
+    if (sees_all && !plan.augment.is_on()) teacher_->remember(*context.training, kCacheBytes, context.progress);
   }
 
   std::vector<ValueId> watched() const {

@@ -1,14 +1,17 @@
 #include "passes/train/teacher.h"
 
 #include "compress/error.h"
+#include "compress/parallel.h"
 
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <mutex>
+#include <numeric>
 
 namespace niwaki {
 namespace {
+
+constexpr int64_t kChunk = 32;               // samples that are asked for at once, ahead of training
 
 std::vector<ValueId> data_inputs(const Graph& graph) {
   std::vector<ValueId> inputs;
@@ -52,52 +55,7 @@ size_t match(const Graph& graph, const std::vector<ValueId>& inputs, const Value
 
 }  // namespace
 
-/// Rows by sample, filled in as they are first seen. Shards of one batch never share a sample, but a checkpoint's next epoch may
-/// ask for a row while another shard writes its own: flags are set last, under the lock.
-struct Teacher::Cache {
-  std::mutex mutex;
-  int64_t num_samples = 0, most_bytes = 0;
-  bool is_off = false;
-  std::vector<Tensor> rows;                  // [num_samples, ...] per wanted value
-  std::vector<bool> has;
-
-  bool knows(std::span<const int64_t> samples) {
-    const std::lock_guard guard(mutex);
-    return !is_off && !rows.empty() && std::all_of(samples.begin(), samples.end(), [&](int64_t sample) { return has[static_cast<size_t>(sample)]; });
-  }
-  void keep(std::span<const int64_t> samples, const std::vector<Tensor>& answers) {
-    const std::lock_guard guard(mutex);
-    if (rows.empty() && !is_off) allocate(answers);
-    if (is_off) return;
-    for (size_t i = 0; i < answers.size(); ++i) {
-      if (answers[i].sizes().slice(1) != rows[i].sizes().slice(1)) return;   // rows of other lengths: computed anew each time
-    }
-    for (size_t k = 0; k < samples.size(); ++k) {
-      for (size_t i = 0; i < answers.size(); ++i) rows[i][samples[k]].copy_(answers[i][static_cast<int64_t>(k)]);
-      has[static_cast<size_t>(samples[k])] = true;
-    }
-  }
-  void allocate(const std::vector<Tensor>& answers) {
-    int64_t bytes = 0;
-    for (const Tensor& one : answers) {
-      if (one.dim() == 0) is_off = true;
-      else bytes += one.numel() / std::max<int64_t>(one.size(0), 1) * num_samples * static_cast<int64_t>(one.element_size());
-    }
-    is_off |= bytes > most_bytes;
-    if (is_off) return;
-    for (const Tensor& one : answers) {
-      std::vector<int64_t> sizes = one.sizes().vec();
-      sizes[0] = num_samples;
-      rows.push_back(at::empty(sizes, one.options()));
-    }
-    has.assign(static_cast<size_t>(num_samples), false);
-  }
-};
-
-Teacher::Teacher(const Graph& graph, const Graph& student, std::vector<ValueId> wanted, const Dataset& data, int64_t cache_bytes)
-    : executor_(graph, {.until = std::move(wanted)}), cache_(std::make_shared<Cache>()) {
-  cache_->num_samples = data.num_samples();
-  cache_->most_bytes = cache_bytes;
+Teacher::Teacher(const Graph& graph, const Graph& student, std::vector<ValueId> wanted) : executor_(graph, {.until = std::move(wanted)}) {
   const std::vector<ValueId> own = executor_.inputs(), given = data_inputs(student);
   for (size_t i = 0; i < own.size(); ++i) {
     const Value& value = graph.value(own[i]);
@@ -135,11 +93,10 @@ RunValue Teacher::feed(const Feed& feed, const Tensor& given) const {
 }
 
 /// In the batches that the teacher wants; the last one is filled up with its own first rows.
-std::vector<Tensor> Teacher::run(const Shard& shard) const {
+std::vector<Tensor> Teacher::run(const RunValues& given, int64_t count) const {
   const at::NoGradGuard no_gradient;
   RunValues all;
-  for (const Feed& one : feeds_) all.push_back(feed(one, shard.inputs[one.input].tensor));
-  const auto count = static_cast<int64_t>(shard.samples.size());
+  for (const Feed& one : feeds_) all.push_back(feed(one, given[one.input].tensor));
   const auto is_rows = [&](const Tensor& y) { return y.dim() > 0 && y.size(0) >= count; };
   std::vector<std::vector<Tensor>> parts;
   const int64_t step = batch_ > 0 ? batch_ : count;
@@ -164,15 +121,46 @@ std::vector<Tensor> Teacher::run(const Shard& shard) const {
   return answers;
 }
 
-std::vector<Tensor> Teacher::answers(const Shard& shard) const {
-  if (!shard.is_augmented && cache_->knows(shard.samples)) {
-    std::vector<Tensor> answers;
-    const Tensor places = at::tensor(std::vector<int64_t>(shard.samples.begin(), shard.samples.end()), at::kLong);
-    for (const Tensor& rows : cache_->rows) answers.push_back(rows.index_select(0, places));
-    return answers;
+void Teacher::remember(const Dataset& data, int64_t most_bytes, Progress& progress) {
+  const int64_t samples = data.num_samples(), chunks = (samples + kChunk - 1) / kChunk;
+  const auto ask = [&](int64_t chunk) {
+    std::vector<int64_t> ids(static_cast<size_t>(std::min(kChunk, samples - chunk * kChunk)));
+    std::iota(ids.begin(), ids.end(), chunk * kChunk);
+    return run(data.gather(ids).inputs, static_cast<int64_t>(ids.size()));
+  };
+  const std::vector<Tensor> first = ask(0);
+  int64_t bytes = 0;
+  for (const Tensor& one : first) {
+    if (one.dim() == 0 || one.size(0) != std::min(kChunk, samples)) return;      // no row per sample
+    bytes += static_cast<int64_t>(one.nbytes()) / one.size(0) * samples;
   }
-  std::vector<Tensor> answers = run(shard);
-  if (!shard.is_augmented) cache_->keep(shard.samples, answers);
+  if (bytes > most_bytes) return;
+  std::vector<Tensor> kept;
+  for (const Tensor& one : first) {
+    std::vector<int64_t> sizes = one.sizes().vec();
+    sizes[0] = samples;
+    kept.push_back(at::empty(sizes, one.options()));
+  }
+  bool is_even = true;                       // rows of other lengths cannot lie in one tensor
+  progress.start("teacher", chunks);
+  std::vector<std::vector<Tensor>> found(static_cast<size_t>(chunks));
+  const auto put = [&](int64_t chunk) {
+    const std::vector<Tensor> rows = std::move(found[static_cast<size_t>(chunk)]);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      is_even &= rows[i].sizes().slice(1) == kept[i].sizes().slice(1);
+      if (is_even) kept[i].narrow(0, chunk * kChunk, rows[i].size(0)).copy_(rows[i]);
+    }
+    progress.advance();
+  };
+  ordered_for(chunks, [&](int64_t chunk) { found[static_cast<size_t>(chunk)] = ask(chunk); }, put);
+  if (is_even) kept_ = std::move(kept);
+}
+
+std::vector<Tensor> Teacher::answers(const Shard& shard) const {
+  if (kept_.empty() || shard.is_augmented) return run(shard.inputs, static_cast<int64_t>(shard.samples.size()));
+  std::vector<Tensor> answers;
+  const Tensor places = at::tensor(std::vector<int64_t>(shard.samples.begin(), shard.samples.end()), at::kLong);
+  for (const Tensor& rows : kept_) answers.push_back(rows.index_select(0, places));
   return answers;
 }
 

@@ -10,8 +10,12 @@ namespace niwaki {
 class Teacher {
  public:
   /// Inputs are matched by name, else in order. E3322 where a shape cannot be brought to the teacher's by reordering the axes of
-  /// an image or by a plain reshape. `wanted`: values of the teacher's main body. Answers of up to `cache_bytes` are kept.
-  Teacher(const Graph& graph, const Graph& student, std::vector<ValueId> wanted, const Dataset& data, int64_t cache_bytes);
+  /// an image or by a plain reshape. `wanted`: values of the teacher's main body.
+  Teacher(const Graph& graph, const Graph& student, std::vector<ValueId> wanted);
+
+  /// Asks for all samples now, in batches that do not depend on how training goes, and keeps the answers; nothing is kept where
+  /// they take more than `most_bytes`.
+  void remember(const Dataset& data, int64_t most_bytes, Progress& progress);
 
   /// One tensor per wanted value, for the samples of a shard; safe to call from several threads.
   std::vector<Tensor> answers(const Shard& shard) const;
@@ -23,14 +27,13 @@ class Teacher {
     std::vector<int64_t> sizes = {};         // behind the batch; empty: as they are
     DType dtype = DType::undefined;
   };
-  struct Cache;
-  std::vector<Tensor> run(const Shard& shard) const;
+  std::vector<Tensor> run(const RunValues& given, int64_t count) const;
   RunValue feed(const Feed& feed, const Tensor& given) const;
 
   Executor executor_;
   std::vector<Feed> feeds_;
   int64_t batch_ = 0;                        // that the teacher wants; 0: any
-  std::shared_ptr<Cache> cache_;
+  std::vector<Tensor> kept_;                 // [samples, ...] per wanted value; empty: nothing is kept
 };
 
 }  // namespace niwaki
