@@ -1,6 +1,7 @@
 #include "compress/cli/job.h"
 
 #include "compress/atomic_file.h"
+#include "compress/cli/job_report.h"
 #include "compress/cli/run_identity.h"
 #include "compress/cli/verification.h"
 #include "compress/evaluate.h"
@@ -31,8 +32,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kSensitivitySamples = 32;
 constexpr int kLatencyAttempts = 3;          // cuts deeper than the cost table asks for
-
-std::string name_of_file(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 std::string report_directory(const JobRequest& request) {
   if (!request.report_directory.empty()) return request.report_directory;
@@ -98,7 +97,6 @@ class Job {
   }
   bool has_runtime() { return worker_ && worker_->available(); }
   Json quality_entry(const Comparison& comparison) const;
-  void describe_nodes();
   /// Samples to run the model on, of whatever kind.
   const Dataset* samples_seen() const { return calibration_ ? &*calibration_ : evaluation_ ? &*evaluation_ : training_ ? &*training_ : nullptr; }
   double macs_of(const Graph& graph) const;
@@ -345,93 +343,25 @@ void Job::reach_latency() {
   }
 }
 
-/// One row per node that a pass looked at; the last word on a node counts.
-void Job::describe_nodes() {
-  std::map<std::string, Json> rows;
-  std::vector<std::string> order;
-  for (const PassReport& pass : pass_reports_) {
-    if (only_cleans_up(pass.pass)) continue;
-    for (const NodeReport& node : pass.nodes) {
-      Json& row = rows[node.node];
-      if (row.is_null()) {
-        order.push_back(node.node);
-        row = {{"name", node.node}};
-      }
-      const bool is_changed = node.outcome == Outcome::changed;
-      if (is_changed) {
-        row["outcome"] = "changed";
-        row.erase("reason");
-        row.update(node.metrics);
-        row["pass"] = pass.pass;
-      } else if (!row.contains("outcome")) {
-        row["outcome"] = "skipped";
-        row["reason"] = node.reason;
-        if (!node.code.empty()) row["code"] = node.code;
-      } else if (row["outcome"] == "skipped") {
-        row["reason"] = node.reason;
-      }
-    }
-  }
-  std::map<std::string, std::string> ops;
-  for (const NodeId id : original_.all_nodes()) ops.emplace(original_.label(id), original_.node(id).op);
-  report_["nodes"] = Json::array();
-  for (const std::string& name : order) {
-    Json row = rows[name];
-    if (ops.contains(name)) row["op"] = ops[name];
-    report_["nodes"].push_back(std::move(row));
-  }
-}
-
-/// "W1106: nodes were sorted" as an entry of messages[].
-Json message_of(const std::string& note) {
-  const size_t colon = note.find(':');
-  return {{"code", note.substr(0, colon)}, {"message", note.substr(std::min(note.size(), colon + 2))}};
-}
-
-Json side(const Graph& graph, int64_t file_bytes) {
-  const Footprint footprint = measure_footprint(graph);
-  Json inputs = Json::array(), outputs = Json::array();
-  const auto describe = [&](ValueId id) {
-    Json dims = Json::array();
-    if (graph.value(id).shape) {
-      for (const Dim& dim : *graph.value(id).shape) {
-        if (const auto* size = std::get_if<int64_t>(&dim)) dims.push_back(*size);
-        else if (const auto* name = std::get_if<std::string>(&dim)) dims.push_back(*name);
-        else dims.push_back(nullptr);
-      }
-    }
-    return Json{{"name", graph.value(id).name}, {"dtype", name_of(graph.value(id).dtype)}, {"shape", dims}};
-  };
-  for (const ValueId id : graph.main().inputs) {
-    if (!graph.constant(id)) inputs.push_back(describe(id));
-  }
-  for (const ValueId id : graph.main().outputs) outputs.push_back(describe(id));
-  return {{"file_bytes", file_bytes}, {"bytes", to_json(footprint)},
-          {"weights", footprint.num_weights}, {"bits_per_weight", footprint.num_weights ? 8.0 * static_cast<double>(file_bytes) / static_cast<double>(footprint.num_weights) : 0.0},
-          {"opset", graph.opset()}, {"inputs", inputs}, {"outputs", outputs}};
-}
-
 void Job::finish() {
   const Written& written = staged_->written();
   report_["schema_version"] = 1;
   report_["tool"] = {{"name", "niwaki"}, {"version", NIWAKI_VERSION}};
   report_["command"] = request_.command_line;
-  report_["before"] = side(original_, model_.file_bytes);
-  report_["after"] = side(graph_, written.file_bytes);
+  report_["before"] = side_of(original_, model_.file_bytes);
+  report_["after"] = side_of(graph_, written.file_bytes);
   report_["before"]["macs"] = macs_of(original_);
   report_["after"]["macs"] = macs_of(graph_);
   report_["files"] = Json::array({{{"role", "model"}, {"name", name_of_file(model_.path)}, {"bytes", model_.file_bytes}, {"sha256", model_.sha256}, {"format", model_.format}},
                                   {{"role", "output"}, {"name", name_of_file(written.path)}, {"bytes", written.file_bytes}, {"sha256", written.sha256}, {"format", "onnx"}}});
   if (!written.data_path.empty()) report_["files"].push_back({{"role", "external_data"}, {"name", name_of_file(written.data_path)}});
-  describe_nodes();
-  report_["passes"] = Json::array();
-  report_["changes"] = Json::array();
-  Json steps = Json::array();
+  report_["nodes"] = node_rows(pass_reports_, original_);
+  report_["passes"] = pass_rows(pass_reports_);
+  report_["changes"] = change_rows(pass_reports_);
   for (const PassReport& pass : pass_reports_) {
-    report_["passes"].push_back({{"name", pass.pass}, {"seconds", pass.seconds}, {"bytes_before", pass.bytes_before}, {"bytes_after", pass.bytes_after}, {"changed", pass.changed}});
-    for (const auto& [what, why] : pass.changes) report_["changes"].push_back({{"what", what}, {"why", why}, {"pass", pass.pass}});
     for (const std::string& note : pass.notes) report_["messages"].push_back(message_of(note));
   }
+  Json steps = Json::array();
   for (const Pass& pass : passes_) steps.push_back({{pass.name, pass.options}});
   report_["recipe"] = {{"version", 1}, {"target", request_.target}, {"steps", steps}, {"seed", request_.seed}};
   for (const Strings* notes : {&model_.notes, &data_notes_}) {
@@ -462,7 +392,7 @@ JobResult Job::run_stages() {
   num_stages_ = 3 + !request_.evaluation.path.empty() + wants_latency();
   stage("check", [&] { read(); });
   if (events_.planned) {
-    events_.planned({{"model", side(original_, model_.file_bytes)}, {"name", name_of_file(model_.path)},
+    events_.planned({{"model", side_of(original_, model_.file_bytes)}, {"name", name_of_file(model_.path)},
                      {"samples", calibration_ ? calibration_->num_samples() : 0}, {"passes", passes_.size()}});
   }
   if (request_.dry_run) return {report_, 0};

@@ -11,7 +11,8 @@ namespace niwaki {
 namespace {
 
 constexpr int64_t kCacheBytes = int64_t{1} << 29;
-constexpr double kDerived = 0.5;             // share of namesakes from which on a student was made from its teacher
+constexpr double kDerived = 0.5;             // share of namesakes, and of equal answers, from which on a student was made from its teacher
+constexpr int64_t kComparedSamples = 128;
 constexpr double kTemperature = 4, kAlpha = 0.9;
 
 struct AnswerPair {
@@ -44,7 +45,8 @@ class Lesson {
  public:
   Lesson(const Graph& graph, const DistillOptions& options, PassContext& context)
       : graph_(graph), teacher_graph_(*context.teacher), pairs_(pair_answers(graph, *context.teacher)),
-        is_derived_(share_of_namesakes(graph, *context.teacher) >= kDerived), options_(options) {
+        options_(options) {
+    is_derived_ = share_of_namesakes(graph, teacher_graph_) >= kDerived && agreement(*context.training) >= kDerived;
     temperature_ = options.temperature > 0 ? options.temperature : is_derived_ ? 1 : kTemperature;
     if (context.training->has_labels()) labels_ = label_target(graph, pairs_[0].student, LabelLoss::automatic, *context.training);
     alpha_ = labels_ ? options.alpha.value_or(kAlpha) : 1;
@@ -75,6 +77,7 @@ class Lesson {
     for (const LayerPair& layer : layers_) values.push_back(layer.teacher);
     return values;
   }
+  double agreement(const Dataset& data) const;
   LossSum answer_loss(const AnswerPair& pair, const Tensor& own, const Tensor& wanted) const;
   LossSum layer_loss(const Tensor& own, const Tensor& wanted) const;
 
@@ -82,12 +85,32 @@ class Lesson {
   std::vector<AnswerPair> pairs_;
   std::vector<LayerPair> layers_;
   std::optional<LabelTarget> labels_;
-  bool is_derived_;
+  bool is_derived_ = false;
   double temperature_ = 1, alpha_ = 1;
   FeatureLoss features_ = FeatureLoss::off;
   DistillOptions options_;
   std::optional<Teacher> teacher_;
 };
+
+/// Share of samples, before any training, to which student and teacher give the same class; 1 where they give no classes.
+double Lesson::agreement(const Dataset& data) const {
+  if (loss_of(pairs_[0], AnswerLoss::automatic) != AnswerLoss::divergence) return 1;
+  const Executor student(graph_, {.until = {pairs_[0].student.scores}});
+  const Teacher teacher(teacher_graph_, graph_, {pairs_[0].teacher.scores});
+  const Dataset some = data.head(kComparedSamples);
+  const auto classes = [](const Tensor& scores) { return scores.argmax(scores.dim() == 3 ? -1 : 1); };
+  double equal = 0, all = 0;
+  for (int64_t i = 0; i < some.num_batches(); ++i) {
+    const Dataset::Batch batch = some.batch(i);
+    std::vector<int64_t> samples(static_cast<size_t>(batch.count));
+    const Shard shard{batch.inputs, {}, samples, false, {}, {}};
+    const Tensor own = classes(shard.rows(student.run(batch.inputs)[0].tensor)), wanted = classes(teacher.answers(shard)[0]);
+    if (own.sizes() != wanted.sizes()) return 0;
+    equal += own.eq(wanted).sum().item<double>();
+    all += static_cast<double>(own.numel());
+  }
+  return all > 0 ? equal / all : 0;
+}
 
 LossSum Lesson::answer_loss(const AnswerPair& pair, const Tensor& own, const Tensor& wanted) const {
   switch (loss_of(pair, options_.loss)) {

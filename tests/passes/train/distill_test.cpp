@@ -12,7 +12,7 @@ TEST(Distill, FollowsATeacherWithoutLabels) {
   const Graph teacher = small_net(24, 10, true, "t."), student = small_net(12, 50);
   const Dataset data = samples_for(student, teacher, 600, false);
   const Applied done = apply_pass("distill", student, {{"epochs", 15}, {"lr", 1e-2}}, nullptr, &data, &teacher);
-  EXPECT_GT(agreement(done.after, teacher), std::max(0.85, agreement(student, teacher) + 0.2));
+  EXPECT_GT(agreement(done.after, teacher), std::max(0.8, agreement(student, teacher) + 0.2));
   EXPECT_EQ(done.report.details["pairs"].size(), 1u);
   EXPECT_NE(done.report.notes[0].find("kl at temperature 4, alpha 1"), std::string::npos) << done.report.notes[0];
 }
