@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("version") = NIWAKI_VERSION;
   niwaki::bind_errors(module);
   niwaki::bind_model(module);
+  niwaki::bind_nn(module);
   niwaki::bind_pipeline(module);
   niwaki::bind_report(module);
 }

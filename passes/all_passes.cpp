@@ -38,8 +38,8 @@ PassTable sorted_passes() {
   table.add("encode_constants", "store constants in forms that expand to the same bits", encode_constants);
   table.add("equalize_channels", "move scales between linear nodes until their rows are equally large", equalize_channels);
   table.add("expand_stored_forms", "make weights that are stored in another form plain constants", expand_stored_forms);
-  table.add("finetune", "train the weights on labelled samples", finetune);
   table.add("factorize_weights", "replace weights by products of narrow ones and fit the last", factorize_weights);
+  table.add("finetune", "train the weights on labelled samples", finetune);
   table.add("flatten_softmax", "run Softmax over the channels of images on fewer axes", flatten_softmax);
   table.add("fold_batch_norm", "fold BatchNormalization into the linear node beside it", fold_batch_norm);
   table.add("fold_constants", "compute what depends on constants alone", fold_constants);

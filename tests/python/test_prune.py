@@ -84,5 +84,5 @@ def test_bad_targets_are_refused(niwaki, models, options, code):
 
 def test_options_are_listed(niwaki):
     names = [option["name"] for option in niwaki.options("prune")]
-    assert names == ["pattern", "sparsity", "macs_ratio", "importance", "refit", "round_to"]
+    assert names == ["pattern", "sparsity", "macs_ratio", "latency_ratio", "importance", "refit", "round_to"]
     assert json.dumps(niwaki.options("prune"))
