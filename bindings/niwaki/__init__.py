@@ -19,13 +19,13 @@ from niwaki._errors import (
 )
 from niwaki._model import Model, Port, Saved, load, load_bytes
 from niwaki._report import Report
-from niwaki._verbs import Comparison, Difference, apply, compare, convert, distill, finetune, options, passes, prune, quantize
+from niwaki._verbs import Comparison, Difference, apply, compare, convert, distill, factorize, finetune, options, passes, prune, quantize
 
 __version__ = "0.1.0"
 __all__ = [
     "Comparison", "Difference", "EnvironmentError", "Error", "GateMissed", "InternalError", "Model", "ModelError", "Port",
-    "Report", "Saved", "UnsupportedError", "UsageError", "apply", "compare", "convert", "distill", "finetune", "from_module",
-    "load", "load_bytes", "nn", "options", "passes", "prune", "quantize",
+    "Report", "Saved", "UnsupportedError", "UsageError", "apply", "compare", "convert", "distill", "factorize", "finetune",
+    "from_module", "load", "load_bytes", "nn", "options", "passes", "prune", "quantize",
 ]
 
 

@@ -22,7 +22,7 @@ std::string first_words() {
          "  niwaki eval model.onnx --data test.npz --metric top1\n"
          "  niwaki compare model.onnx small.onnx --data test.npz --per-layer\n"
          "\n"
-         "  change, store    convert  prune  quantize  finetune  distill  run  pack  unpack\n"
+         "  change, store    convert  prune  factorize  quantize  finetune  distill  run  pack  unpack\n"
          "  look into it     inspect  check  compare\n"
          "  measure it       eval  bench\n"
          "  reports, help    report  explain  passes  doctor  completion\n"

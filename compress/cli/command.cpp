@@ -36,7 +36,7 @@ using Command = int (*)(const CommandLine&, Terminal&);
 Command command_of(const std::string& verb) {
   static const std::map<std::string, Command> commands = {
       {"bench", bench_command}, {"check", check_command}, {"compare", compare_command}, {"convert", convert_command},
-      {"doctor", doctor_command}, {"eval", evaluate_command}, {"explain", explain_command}, {"inspect", inspect_command},
+      {"doctor", doctor_command}, {"eval", evaluate_command}, {"explain", explain_command}, {"factorize", verb_command}, {"inspect", inspect_command},
       {"pack", pack_command}, {"passes", passes_command}, {"prune", verb_command}, {"distill", verb_command}, {"finetune", verb_command}, {"quantize", verb_command}, {"report", report_command}, {"run", run_recipe_command},
       {"unpack", unpack_command}};
   const auto found = commands.find(verb);

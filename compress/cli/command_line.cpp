@@ -211,7 +211,7 @@ void check_arguments(const CommandLine& line, const VerbSpec& verb) {
   const auto require = [&](const char* flag) {
     if (!wants_help && !line.has(flag)) throw UsageError("E2001", cat("'", verb.name, "' needs --", flag), {.help = cat("write `", usage, "`")});
   };
-  if (line.verb == "convert" || line.verb == "prune" || line.verb == "quantize" || line.verb == "pack" || line.verb == "unpack") require("output");
+  if (line.verb == "convert" || line.verb == "factorize" || line.verb == "prune" || line.verb == "quantize" || line.verb == "pack" || line.verb == "unpack") require("output");
   if (line.verb == "eval") require("data");
   if (line.has("symmetric") && line.has("asymmetric")) {
     throw UsageError("E2001", "flags '--symmetric' and '--asymmetric' exclude each other", {.help = "keep one of them"});

@@ -172,6 +172,37 @@ std::vector<Step> prune_steps(Json options) {
   return verb.pattern == "channels" ? prune_channels_step(verb) : prune_weights_step(verb);
 }
 
+/// Options of the verb factorize are those of its pass, with refit as a switch.
+struct FactorizeVerb {
+  std::optional<double> energy, macs_ratio, sparsity;
+  std::optional<int> rank;
+  std::optional<Switch> refit;               // on where there is calibration data
+  int round_to = 0;
+  void validate() const {}
+  static constexpr auto fields() {
+    using O = FactorizeVerb;
+    return std::tuple{
+        field("energy", &O::energy, "share of the energy of each node's outputs that stays").between(0, 1),
+        field("rank", &O::rank, "rank of every node that it makes smaller").between(1, 1e6),
+        field("macs_ratio", &O::macs_ratio, "multiply-accumulates left, of the original's").between(0, 1),
+        field("sparsity", &O::sparsity, "share of the weights of linear nodes that goes").between(0, 1),
+        field("refit", &O::refit, "fit the last factors to the original's outputs by least squares"),
+        field("round_to", &O::round_to, "ranks are multiples of it; 0: 8, or less where 8 cannot reach the target").between(0, 256)};
+  }
+};
+
+std::vector<Step> factorize_steps(Json options) {
+  if (options.contains("refit") && options["refit"].is_boolean()) options["refit"] = options["refit"].get<bool>() ? "on" : "off";
+  const FactorizeVerb verb = parse_options<FactorizeVerb>(options);
+  for (const auto& [name, value] : {std::pair{"energy", verb.energy}, std::pair{"sparsity", verb.sparsity}}) {
+    if (value && *value <= 0) throw UsageError("E2008", cat(name, " ", *value, " is not in (0, 1]"));
+  }
+  Json step = options_json(verb);
+  step.erase("refit");
+  if (verb.refit) step["refit"] = *verb.refit == Switch::on;
+  return {{"factorize_weights", step}};
+}
+
 }  // namespace
 
 bool keeps_weights(const std::string& verb, const Json& options) {
@@ -182,12 +213,14 @@ std::vector<OptionText> verb_options(const std::string& verb) {
   if (verb == "quantize") return options_text<QuantizeVerb>();
   if (verb == "prune") return options_text<PruneVerb>();
   if (verb == "distill" || verb == "finetune") return verb == "distill" ? options_text<DistillOptions>() : options_text<FinetuneOptions>();
+  if (verb == "factorize") return options_text<FactorizeVerb>();
   return {};
 }
 
 std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool has_calibration, Strings* notes) {
   if (verb == "convert") return {};
   if (verb == "prune") return prune_steps(options);
+  if (verb == "factorize") return factorize_steps(options);
   if (verb != "quantize") return {{verb, options}};
   const QuantizeVerb wanted = parse_options<QuantizeVerb>(options);
   Mode mode = wanted.mode;

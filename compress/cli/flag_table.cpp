@@ -9,9 +9,9 @@ namespace {
 enum Verb : uint32_t {
   kInspect = 1, kCheck = 2, kConvert = 4, kQuantize = 8, kRun = 16, kEval = 32, kBench = 64, kCompare = 128,
   kReport = 256, kExplain = 512, kDoctor = 1024, kPasses = 2048, kCompletion = 4096, kPrune = 8192,
-  kFinetune = 1u << 16, kDistill = 1u << 17, kPack = 1u << 20, kUnpack = 1u << 21,
+  kFactorize = 1u << 15, kFinetune = 1u << 16, kDistill = 1u << 17, kPack = 1u << 20, kUnpack = 1u << 21,
   kTrainers = kFinetune | kDistill,
-  kChangers = kQuantize | kPrune | kTrainers,
+  kChangers = kQuantize | kPrune | kFactorize | kTrainers,
   kWriters = kConvert | kChangers | kRun,
   kReaders = kWriters | kInspect | kCheck | kEval | kBench | kCompare,
   kOpeners = kReaders | kPack | kUnpack,
@@ -30,6 +30,7 @@ const std::vector<VerbSpec>& verb_specs() {
       {"convert", kConvert, 1, 1, "IN -o OUT.onnx", "exact clean-up and lossless encoding, or a plain copy"},
       {"quantize", kQuantize, 1, 1, "MODEL -o OUT [--calib DATA]", "fewer bits for weights and activations"},
       {"prune", kPrune, 1, 1, "MODEL -o OUT (--macs-ratio F | --sparsity F) [--calib DATA]", "fewer channels, or more zeros, with repair"},
+      {"factorize", kFactorize, 1, 1, "MODEL -o OUT (--energy F | --rank N | --macs-ratio F | --sparsity F) [--calib DATA]", "products of narrow weights in place of wide ones"},
       {"finetune", kFinetune, 1, 1, "MODEL --train DATA -o OUT [--epochs N | --steps N]", "train the weights on labelled samples"},
       {"distill", kDistill, 1, 1, "STUDENT --teacher TEACHER --train DATA -o OUT [--epochs N | --steps N]", "train the weights to answer as a teacher does"},
       {"run", kRun, 1, 1, "RECIPE.yaml | RUN_DIR", "carry out a recipe, or go on with a stopped run"},
@@ -70,11 +71,13 @@ const std::vector<FlagSpec>& flag_specs() {
       {"equalize", 0, choice, "auto|on|off", "auto", kQuantize, false, "scales between layers; auto: where channels are far apart"},
       {"mixed", 0, choice, "auto|off", "auto", kQuantize, false, "keep in float what does not pay"},
       {"pattern", 0, text, "channels|blocks|unstructured|N:M", "channels", kPrune, false, "what goes: channels, residual blocks, weights, all but N of every M"},
-      {"sparsity", 0, number, "F", "", kPrune, false, "share of the weights that goes"},
-      {"macs-ratio", 0, number, "F", "", kPrune, false, "multiply-accumulates left, of the original's"},
+      {"energy", 0, number, "F", "", kFactorize, false, "share of the energy of each node's outputs that stays"},
+      {"rank", 0, integer, "N", "", kFactorize, false, "rank of every node that it makes smaller"},
+      {"sparsity", 0, number, "F", "", kPrune | kFactorize, false, "share of the weights that goes"},
+      {"macs-ratio", 0, number, "F", "", kPrune | kFactorize, false, "multiply-accumulates left, of the original's"},
       {"importance", 0, choice, "auto|magnitude|wanda|sparse_gpt|obs|taylor", "auto", kPrune, false, "what a weight or a channel is worth"},
-      {"refit", 0, choice, "on|off", "on", kPrune, false, "repair what is left by least squares"},
-      {"round-to", 0, integer, "N", "8", kPrune, false, "widths that are cut are multiples of N"},
+      {"refit", 0, choice, "on|off", "on", kPrune | kFactorize, false, "repair what is left by least squares"},
+      {"round-to", 0, integer, "N", "8", kPrune | kFactorize, false, "widths and ranks are multiples of N"},
       {"train", 0, text, "DATA", "", kTrainers, false, "training samples"},
       {"teacher", 0, text, "MODEL", "", kDistill, false, "the model to learn from"},
       {"epochs", 0, integer, "N", "3", kTrainers, false, "passes over the training samples"},
@@ -155,7 +158,7 @@ const std::vector<FlagSpec>& flag_specs() {
 }
 
 bool is_planned_verb(const std::string& name) {
-  static constexpr std::array<const char*, 4> kPlanned = {"factorize", "auto", "gate", "baseline"};
+  static constexpr std::array<const char*, 3> kPlanned = {"auto", "gate", "baseline"};
   return std::find(kPlanned.begin(), kPlanned.end(), name) != kPlanned.end();
 }
 

@@ -33,7 +33,7 @@ std::string page(const PassEntry& entry) {
 KnownSteps known_steps() {
   KnownSteps steps;
   for (const PassEntry& entry : all_passes().entries()) steps[entry.name] = entry.options;
-  for (const char* verb : {"prune", "quantize"}) steps[verb] = verb_options(verb);
+  for (const char* verb : {"factorize", "prune", "quantize"}) steps[verb] = verb_options(verb);
   steps["distill"].push_back({"teacher", "text", "model to learn from: original, or a path", "\"original\""});
   return steps;
 }

@@ -27,8 +27,7 @@ using Cells = std::vector<std::string>;  // escaped
 
 std::string element(const std::string& tag, const std::string& content,
                     const std::string& attributes = "") {
-  return "<" + tag + (attributes.empty() ? "" : " " + attributes) + ">" + content + "</" + tag +
-         ">";
+  return "<" + tag + (attributes.empty() ? "" : " " + attributes) + ">" + content + "</" + tag + ">";
 }
 
 std::string table(const std::vector<Column>& columns, const std::vector<Cells>& rows) {
@@ -42,9 +41,8 @@ std::string table(const std::vector<Column>& columns, const std::vector<Cells>& 
       line += element("td", cells[i], columns[i].is_number ? "class=\"n\"" : "class=\"name\"");
     body += element("tr", line) + "\n";
   }
-  return element("div",
-                 element("table", element("thead", element("tr", head)) + element("tbody", body)),
-                 "class=\"scroll\"");
+  const std::string parts = element("thead", element("tr", head)) + element("tbody", body);
+  return element("div", element("table", parts), "class=\"scroll\"");
 }
 
 std::string folded(const std::string& title, const std::string& content) {
@@ -52,25 +50,21 @@ std::string folded(const std::string& title, const std::string& content) {
 }
 
 std::string section(const std::string& title, const std::string& content) {
-  return content.empty() ? ""
-                         : element("section", element("h2", html_text(title)) + content) + "\n";
+  return content.empty() ? "" : element("section", element("h2", html_text(title)) + content) + "\n";
 }
 
 std::string tone(const std::string& verdict) {
   if (verdict == "pass" || verdict == "PASSED" || verdict == "ok") return "pass";
   if (verdict == "fail" || verdict == "MISSED" || verdict == "FAILED") return "fail";
-  return verdict == "inconclusive" || verdict == "INCONCLUSIVE" || verdict == "unclear" ||
-                 verdict == "STOPPED"
-             ? "wait"
-             : "calm";
+  const bool is_open = verdict == "inconclusive" || verdict == "INCONCLUSIVE" || verdict == "unclear" || verdict == "STOPPED";
+  return is_open ? "wait" : "calm";
 }
 
 std::string tag(const std::string& word) {
   return word.empty() ? "" : element("span", html_text(word), "class=\"tag " + tone(word) + "\"");
 }
 
-std::string optional_text(const std::optional<double>& value, int digits,
-                          const std::string& unit = "") {
+std::string optional_text(const std::optional<double>& value, int digits, const std::string& unit = "") {
   return value ? fixed(*value, digits) + unit : "";
 }
 
@@ -97,9 +91,7 @@ std::string banner(const Json& report) {
 std::string headline_table(const Json& report) {
   std::string body;
   for (const Row& row : headline(report)) {
-    const std::string change = row.is_worse
-                                   ? element("span", html_text(row.change), "class=\"worse\"")
-                                   : html_text(row.change);
+    const std::string change = row.is_worse ? element("span", html_text(row.change), "class=\"worse\"") : html_text(row.change);
     const std::string limit =
         row.limit.empty() ? ""
                           : "<br>" + element("span", html_text(row.limit), "class=\"muted-text\"");
@@ -261,6 +253,22 @@ std::string pruned_table(const Json& report) {
   return section("Pruned", table(columns, rows) + more_than(count, kTabled) +
                                element("p", "Errors are those of the node's outputs, squared, relative to the original's, on samples that the fit did not see "
                                             "where channels went, else on those it saw.", "class=\"muted-text\""));
+}
+
+/// Which products took the place of weights. MACs are those of all nodes that share a first factor.
+std::string factorized_table(const Json& report) {
+  std::vector<Cells> rows;
+  for (const Json& node : item(report, "nodes")) {
+    if (!item(node, "factors").is_array()) continue;
+    Cells cells{cell(node, "name"), cell(node, "form"), optional_text(number(node, "rank"), 0), optional_text(number(node, "energy"), 4)};
+    for (const char* key : {"macs_before", "macs_after"}) cells.push_back(optional_text(number(node, key), 0));
+    for (const char* key : {"error_before_refit", "relative_error"}) cells.push_back(optional_text(number(node, key), 4));
+    rows.push_back(std::move(cells));
+  }
+  const size_t count = rows.size();
+  rows.resize(std::min(count, kTabled));
+  const std::vector<Column> columns = {{"node"}, {"form"}, {"rank", true}, {"energy kept", true}, {"MACs before", true}, {"MACs after", true}, {"error before refit", true}, {"error", true}};
+  return count == 0 ? "" : section("Factorized", table(columns, rows) + more_than(count, kTabled));
 }
 
 std::string sensitivity_plot(const Json& report) {
@@ -481,7 +489,7 @@ std::string html(const Json& report) {
     page += element("p", "compressed from " + cell(*model, "name"), "class=\"lead\"");
   page += banner(report) + "\n" + headline_table(report) + gates_table(report) +
           trials_table(report) + parts_plot(report);
-  page += nodes_plot(report) + pruned_table(report) + sensitivity_plot(report) + histograms(report) +
+  page += nodes_plot(report) + pruned_table(report) + factorized_table(report) + sensitivity_plot(report) + histograms(report) +
           latency_plot(report) + not_compressed(report);
   page += listed(item(report, "changes"), "Changes to the model besides compression") +
           listed(item(report, "messages"), "Messages");

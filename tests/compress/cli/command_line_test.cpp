@@ -26,7 +26,7 @@ TEST_F(CommandLine, SaysTwelveLinesWhenCalledAlone) {
 
 TEST_F(CommandLine, HelpListsEveryVerbAndNoPlannedOne) {
   const std::string help = run_program("--help").out;
-  for (const char* verb : {"inspect", "check", "convert", "prune", "quantize", "run", "eval", "bench", "compare", "report", "explain", "doctor", "passes", "completion"}) {
+  for (const char* verb : {"inspect", "check", "convert", "factorize", "prune", "quantize", "run", "eval", "bench", "compare", "report", "explain", "doctor", "passes", "completion"}) {
     EXPECT_THAT(help, HasSubstr(std::string("  ") + verb + " "));
     const ProgramRun own = run_program(std::string(verb) + " --help");
     EXPECT_EQ(own.exit_code, 0) << verb;
