@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <set>
 #include <sstream>
 
 namespace niwaki {
@@ -211,7 +212,10 @@ void check_arguments(const CommandLine& line, const VerbSpec& verb) {
   const auto require = [&](const char* flag) {
     if (!wants_help && !line.has(flag)) throw UsageError("E2001", cat("'", verb.name, "' needs --", flag), {.help = cat("write `", usage, "`")});
   };
-  if (line.verb == "convert" || line.verb == "factorize" || line.verb == "prune" || line.verb == "quantize" || line.verb == "pack" || line.verb == "unpack") require("output");
+  static const std::set<std::string> kWriters = {"convert", "distill", "factorize", "finetune", "pack", "prune", "quantize", "unpack"};
+  if (kWriters.contains(line.verb)) require("output");
+  if (line.verb == "distill" || line.verb == "finetune") require("train");
+  if (line.verb == "distill") require("teacher");
   if (line.verb == "eval") require("data");
   if (line.has("symmetric") && line.has("asymmetric")) {
     throw UsageError("E2001", "flags '--symmetric' and '--asymmetric' exclude each other", {.help = "keep one of them"});

@@ -165,7 +165,6 @@ int verb_command(const CommandLine& line, Terminal& terminal) {
   request.steps = expand_verb(line.verb, options, !request.calibration.path.empty(), &notes);
   request.keep_weights = keeps_weights(line.verb, options);
   for (const std::string& note : notes) terminal.tell(note + "\n");
-  if (line.verb == "distill" && request.teacher.empty()) throw UsageError("E2014", "distill needs a teacher", {.help = "give --teacher MODEL"});
   return show_job(request, line, terminal);
 }
 

@@ -26,13 +26,13 @@ TEST_F(CommandLine, SaysTwelveLinesWhenCalledAlone) {
 
 TEST_F(CommandLine, HelpListsEveryVerbAndNoPlannedOne) {
   const std::string help = run_program("--help").out;
-  for (const char* verb : {"inspect", "check", "convert", "factorize", "prune", "quantize", "run", "eval", "bench", "compare", "report", "explain", "doctor", "passes", "completion"}) {
+  for (const char* verb : {"inspect", "check", "convert", "factorize", "prune", "finetune", "distill", "pack", "unpack", "quantize", "run", "eval", "bench", "compare", "report", "explain", "doctor", "passes", "completion"}) {
     EXPECT_THAT(help, HasSubstr(std::string("  ") + verb + " "));
     const ProgramRun own = run_program(std::string(verb) + " --help");
     EXPECT_EQ(own.exit_code, 0) << verb;
     EXPECT_THAT(own.out, HasSubstr(std::string("usage: niwaki ") + verb));
   }
-  EXPECT_EQ(help.find("  distill "), std::string::npos);
+  EXPECT_EQ(help.find("  auto "), std::string::npos);
 }
 
 TEST_F(CommandLine, RefusesWithTheNearestName) {
@@ -53,7 +53,11 @@ TEST_F(CommandLine, RefusesWithTheNearestName) {
       {"inspect m.onnx --calib x", "E2001", "it belongs to quantize"},
       {"bench m.onnx --max-time soon", "E2001", "30s, 5m or 1h"},
       {"--force quantize", "E2001", "before the verb"},
-      {"distill m.onnx", "E2002", "not in this version"},
+      {"auto m.onnx", "E2002", "not in this version"},
+      {"distill m.onnx", "E2001", "needs --output"},
+      {"distill m.onnx -o x --train t.npz", "E2001", "needs --teacher"},
+      {"finetune m.onnx -o x", "E2001", "needs --train"},
+      {"finetune m.onnx -o x --train t.npz --lr fast", "E2001", "needed a number"},
       {"convert m.onnx -o x --dtype float16", "E2002", "not in this version"},
       {"explain E9999", "E2001", "explain --list"}};
   for (const auto& one : cases) {
