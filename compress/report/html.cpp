@@ -1,6 +1,8 @@
 #include "compress/report/html.h"
 
 #include "compress/report/escape.h"
+#include "compress/report/html_methods.h"
+#include "compress/report/html_parts.h"
 #include "compress/report/html_style.h"
 #include "compress/report/numbers.h"
 #include "compress/report/summary.h"
@@ -16,64 +18,7 @@ namespace niwaki {
 namespace {
 
 constexpr size_t kPlotted = 20;  // nodes in a plot; the table under it has more
-constexpr size_t kTabled = 2000;
 constexpr size_t kHistograms = 12;
-
-struct Column {
-  std::string title;
-  bool is_number = false;
-};
-using Cells = std::vector<std::string>;  // escaped
-
-std::string element(const std::string& tag, const std::string& content,
-                    const std::string& attributes = "") {
-  return "<" + tag + (attributes.empty() ? "" : " " + attributes) + ">" + content + "</" + tag + ">";
-}
-
-std::string table(const std::vector<Column>& columns, const std::vector<Cells>& rows) {
-  std::string head, body;
-  for (const Column& column : columns)
-    head += element("th", html_text(column.title),
-                    column.is_number ? "scope=\"col\" class=\"n\"" : "scope=\"col\"");
-  for (const Cells& cells : rows) {
-    std::string line;
-    for (size_t i = 0; i < cells.size(); ++i)
-      line += element("td", cells[i], columns[i].is_number ? "class=\"n\"" : "class=\"name\"");
-    body += element("tr", line) + "\n";
-  }
-  const std::string parts = element("thead", element("tr", head)) + element("tbody", body);
-  return element("div", element("table", parts), "class=\"scroll\"");
-}
-
-std::string folded(const std::string& title, const std::string& content) {
-  return element("details", element("summary", html_text(title)) + content);
-}
-
-std::string section(const std::string& title, const std::string& content) {
-  return content.empty() ? "" : element("section", element("h2", html_text(title)) + content) + "\n";
-}
-
-std::string tone(const std::string& verdict) {
-  if (verdict == "pass" || verdict == "PASSED" || verdict == "ok") return "pass";
-  if (verdict == "fail" || verdict == "MISSED" || verdict == "FAILED") return "fail";
-  const bool is_open = verdict == "inconclusive" || verdict == "INCONCLUSIVE" || verdict == "unclear" || verdict == "STOPPED";
-  return is_open ? "wait" : "calm";
-}
-
-std::string tag(const std::string& word) {
-  return word.empty() ? "" : element("span", html_text(word), "class=\"tag " + tone(word) + "\"");
-}
-
-std::string optional_text(const std::optional<double>& value, int digits, const std::string& unit = "") {
-  return value ? fixed(*value, digits) + unit : "";
-}
-
-std::string cell(const Json& json, const std::string& key) { return html_text(text(json, key)); }
-
-std::string size_cell(const Json& json, const std::string& key) {
-  const auto bytes = number(json, key);
-  return bytes ? size_text(*bytes) : "";
-}
 
 // ---- from the top of the page to its end
 
@@ -195,19 +140,6 @@ std::vector<const Json*> nodes_by(const Json& report, const std::string& key, bo
   return nodes;
 }
 
-std::string sizes_text(const Json& sizes) {
-  std::string words;
-  for (const Json& size : sizes) words += (words.empty() ? "" : " × ") + (size.is_number() ? grouped(size.get<double>()) : "?");
-  return words;
-}
-
-std::string more_than(size_t all, size_t shown) {
-  return all > shown
-             ? element("p", grouped(static_cast<double>(all - shown)) + " more are in report.json.",
-                       "class=\"muted-text\"")
-             : "";
-}
-
 std::string nodes_plot(const Json& report) {
   const std::vector<const Json*> nodes = nodes_by(report, "bytes_before", false);
   std::vector<Bar> bars;
@@ -233,42 +165,6 @@ std::string nodes_plot(const Json& report) {
   return section("Bytes by node, largest first",
                  bar_chart(bars, "Bytes by node, before and after") +
                      folded("Table", table(columns, rows) + more_than(nodes.size(), kTabled)));
-}
-
-/// What pruning took from each node, and what the repair left of the error.
-std::string pruned_table(const Json& report) {
-  std::vector<Cells> rows;
-  size_t count = 0;
-  for (const Json& node : item(report, "nodes")) {
-    const auto zeros = number(node, "sparsity");
-    const Json &was = item(node, "weight_before"), &is = item(node, "weight_after");
-    if (!zeros && !was.is_array()) continue;
-    if (++count > kTabled) continue;
-    const auto before = number(node, "error_before_refit"), after = number(node, "relative_error");
-    rows.push_back({cell(node, "name"), html_text(sizes_text(was)), html_text(sizes_text(is)),
-                    zeros ? fixed(100 * *zeros, 1) + " %" : "", optional_text(before, 4), optional_text(after, 4)});
-  }
-  if (rows.empty()) return "";
-  const std::vector<Column> columns = {{"node"}, {"weight before"}, {"weight after"}, {"zeros", true}, {"error before repair", true}, {"error", true}};
-  return section("Pruned", table(columns, rows) + more_than(count, kTabled) +
-                               element("p", "Errors are those of the node's outputs, squared, relative to the original's, on samples that the fit did not see "
-                                            "where channels went, else on those it saw.", "class=\"muted-text\""));
-}
-
-/// Which products took the place of weights. MACs are those of all nodes that share a first factor.
-std::string factorized_table(const Json& report) {
-  std::vector<Cells> rows;
-  for (const Json& node : item(report, "nodes")) {
-    if (!item(node, "factors").is_array()) continue;
-    Cells cells{cell(node, "name"), cell(node, "form"), optional_text(number(node, "rank"), 0), optional_text(number(node, "energy"), 4)};
-    for (const char* key : {"macs_before", "macs_after"}) cells.push_back(optional_text(number(node, key), 0));
-    for (const char* key : {"error_before_refit", "relative_error"}) cells.push_back(optional_text(number(node, key), 4));
-    rows.push_back(std::move(cells));
-  }
-  const size_t count = rows.size();
-  rows.resize(std::min(count, kTabled));
-  const std::vector<Column> columns = {{"node"}, {"form"}, {"rank", true}, {"energy kept", true}, {"MACs before", true}, {"MACs after", true}, {"error before refit", true}, {"error", true}};
-  return count == 0 ? "" : section("Factorized", table(columns, rows) + more_than(count, kTabled));
 }
 
 std::string sensitivity_plot(const Json& report) {
@@ -489,7 +385,7 @@ std::string html(const Json& report) {
     page += element("p", "compressed from " + cell(*model, "name"), "class=\"lead\"");
   page += banner(report) + "\n" + headline_table(report) + gates_table(report) +
           trials_table(report) + parts_plot(report);
-  page += nodes_plot(report) + pruned_table(report) + factorized_table(report) + sensitivity_plot(report) + histograms(report) +
+  page += nodes_plot(report) + method_sections(report) + sensitivity_plot(report) + histograms(report) +
           latency_plot(report) + not_compressed(report);
   page += listed(item(report, "changes"), "Changes to the model besides compression") +
           listed(item(report, "messages"), "Messages");

@@ -42,7 +42,7 @@ details{margin-top:10px}
 summary{cursor:pointer;color:var(--muted);font-size:13.5px}
 svg.plot{display:block;max-width:100%;height:auto;margin:0 0 8px}
 svg .ink{fill:var(--ink)}svg .muted{fill:var(--muted)}svg .bar{fill:var(--bar)}svg .ghost{fill:var(--ghost)}
-svg .axis{stroke:var(--muted)}svg .whisker{stroke:var(--bar)}svg .range{stroke:var(--range)}
+svg .axis{stroke:var(--muted)}svg .whisker{stroke:var(--bar)}svg .curve{stroke:var(--bar)}svg .range{stroke:var(--range)}
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(270px,1fr));gap:18px}
 .notes{margin:14px 0 0}.notes p{margin:0 0 2px;font-size:14px}
 pre{background:var(--page);border:1px solid var(--edge);border-radius:8px;padding:12px 14px;margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.55 ui-monospace,"SF Mono",Menlo,"DejaVu Sans Mono",monospace}

@@ -59,6 +59,44 @@ double clamped(double value, double largest) {
 
 }  // namespace
 
+std::string line_chart(std::span<const Curve> curves, const std::string& title) {
+  constexpr double kLeft = 64, kRight = 110, kTop = 12, kBottom = 28, kHeight = 220;
+  static constexpr const char* kLooks[] = {"stroke=\"#8a9690\" class=\"axis\"", "stroke=\"#2f7d5b\" class=\"curve\""};
+  double right = 1, low = 0, high = 0;
+  for (const Curve& curve : curves) {
+    for (const auto& [x, y] : curve.points) {
+      right = std::max(right, x);
+      if (!std::isfinite(y)) continue;
+      low = std::min(low, y);
+      high = std::max(high, y);
+    }
+  }
+  const double span = high > low ? high - low : 1;
+  const auto across = [&](double x) { return kLeft + (kWidth - kLeft - kRight) * x / right; };
+  const auto up = [&](double y) { return kTop + (kHeight - kTop - kBottom) * (1 - (y - low) / span); };
+  std::string svg = opened(kWidth, kHeight, title);
+  svg += line(kLeft, up(low), kWidth - kRight, up(low), "stroke=\"#8a9690\" class=\"axis\"") + line(kLeft, kTop, kLeft, up(low), "stroke=\"#8a9690\" class=\"axis\"");
+  svg += words(kLeft - 8, up(high) + 4, "end", axis_text(high), true) + words(kLeft - 8, up(low) + 4, "end", axis_text(low), true);
+  svg += words(across(right), kHeight - 8, "end", cat("epoch ", axis_text(right)), true);
+  double last = -100;
+  for (size_t i = 0; i < curves.size(); ++i) {
+    std::string points;
+    double end_x = kLeft, end_y = up(low);
+    for (const auto& [x, y] : curves[i].points) {
+      if (!std::isfinite(y)) continue;
+      end_x = across(x);
+      end_y = up(y);
+      points += cat(points.empty() ? "" : " ", fixed(end_x, 1), ",", fixed(end_y, 1));
+    }
+    if (points.empty()) continue;
+    svg += cat("<polyline points=\"", points, "\" fill=\"none\" stroke-width=\"2\" ", kLooks[i % 2], "/>");
+    const double label_y = std::abs(end_y - last) < 14 ? last - 15 : end_y;       // names do not cover each other
+    svg += words(end_x + 8, label_y + 4, "start", curves[i].label, i % 2 == 0);
+    last = label_y;
+  }
+  return svg + "</svg>";
+}
+
 std::string bar_chart(std::span<const Bar> bars, const std::string& title) {
   double largest = 0;
   for (const Bar& bar : bars) {

@@ -23,6 +23,14 @@ struct Dot {
   std::string text;
 };
 
+/// Points of one line, by ascending x.
+struct Curve {
+  std::string label;
+  std::vector<std::pair<double, double>> points;
+};
+
+/// Lines on common axes, each named at its end; points that are not finite are left out.
+std::string line_chart(std::span<const Curve> curves, const std::string& title);
 /// Horizontal bars, one line each.
 std::string bar_chart(std::span<const Bar> bars, const std::string& title);
 /// Dots with whiskers on one scale; `reference` is a dashed line, such as 1 for a ratio.

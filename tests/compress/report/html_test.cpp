@@ -49,27 +49,6 @@ TEST(Html, HasTheSectionsOfItsData) {
   EXPECT_THAT(bare, Not(HasSubstr("Sensitivity")));
 }
 
-TEST(Html, ShowsFactors) {
-  Json report = sample_report();
-  EXPECT_EQ(html(report).find("<h2>Factorized</h2>"), std::string::npos);
-  report["nodes"].push_back({{"name", "fc<1>"}, {"outcome", "changed"}, {"form", "columns"}, {"rank", 48}, {"energy", 0.9912}, {"factors", {{48, 784}, {256, 48}}},
-                             {"macs_before", 200704}, {"macs_after", 49920}, {"error_before_refit", 0.0088}, {"relative_error", 0.0071}});
-  const std::string page = html(report);
-  for (const char* words : {"<h2>Factorized</h2>", "fc&lt;1&gt;", "columns", "0.9912", "200704", "49920", "0.0088", "0.0071"}) EXPECT_THAT(page, HasSubstr(words));
-}
-
-TEST(Html, ShowsWhatPruningTook) {
-  Json report = sample_report();
-  EXPECT_EQ(html(report).find("<h2>Pruned</h2>"), std::string::npos);
-  report["nodes"].push_back({{"name", "conv<9>"}, {"outcome", "changed"}, {"weight_before", {64, 32, 3, 3}}, {"weight_after", {48, 24, 3, 3}}, {"relative_error", 0.0625}});
-  report["nodes"].push_back({{"name", "fc"}, {"outcome", "changed"}, {"sparsity", 0.9}});
-  const std::string page = html(report);
-  EXPECT_NE(page.find("64 × 32 × 3 × 3"), std::string::npos);
-  EXPECT_NE(page.find("48 × 24 × 3 × 3"), std::string::npos);
-  EXPECT_NE(page.find("90.0 %"), std::string::npos);
-  EXPECT_EQ(page.find("conv<9>"), std::string::npos);
-}
-
 TEST(Html, EachPlotHasATable) {
   const std::string page = html(sample_report());
   for (size_t at = page.find("</svg>"); at != std::string::npos; at = page.find("</svg>", at + 1)) {

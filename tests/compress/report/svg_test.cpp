@@ -61,5 +61,15 @@ TEST(Svg, HistogramsMergeBinsAndMarkTheRange) {
   EXPECT_EQ(histogram(counts, counts, 0, 1, "wrong sizes"), "");
 }
 
+TEST(Svg, LinesRunFromTheirFirstPointToTheirLast) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<Curve> curves = {{"training", {{1, 2}, {2, nan}, {4, 1}}}, {"held <out>", {{0, 2}, {4, 1}}}, {"nothing", {{1, nan}}}};
+  const std::string plot = line_chart(curves, "Loss");
+  EXPECT_EQ(count(plot, "<polyline"), 2u);
+  EXPECT_THAT(plot, HasSubstr("points=\"64.0,12.0 610.0,102.0\""));
+  EXPECT_THAT(plot, HasSubstr("held &lt;out&gt;"));
+  EXPECT_THAT(plot, Not(HasSubstr("nan")));
+}
+
 }  // namespace
 }  // namespace niwaki
