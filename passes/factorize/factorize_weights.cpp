@@ -1,5 +1,6 @@
 #include "passes/factorize/factorize_weights.h"
 
+#include "compress/divergence.h"
 #include "compress/error.h"
 #include "passes/factorize/allocate_ranks.h"
 #include "passes/factorize/factor_nodes.h"
@@ -16,6 +17,9 @@ namespace {
 constexpr int64_t kSensitivitySamples = 512;
 constexpr int64_t kDefaultRound = 8;
 constexpr double kWorthFinerGrid = 0.5;      // a grid of half the step is taken where it loses less than this share
+constexpr int64_t kJudgedSamples = 256;
+constexpr double kAnswerShare = 0.25;        // of the energy that may go: nats that the answer may move by, a point of accuracy or less
+constexpr double kTighter = 0.7;
 constexpr double kNodeWeights = 80;          // what another node costs in the file, as weights of 4 bytes
 
 class Factorizer {
@@ -34,11 +38,15 @@ class Factorizer {
   void look();
   std::vector<FactorOption> options_of(Unit& unit, int64_t step) const;
   double divergence(Unit& unit, const FactorOption& option) const;
-  Choice choose_alone(Unit& unit, int64_t step) const;
+  Choice choose_alone(Unit& unit, int64_t step, double share) const;
+  std::vector<Choice> choose_each(double share);
+  std::vector<Choice> choose_by_energy();
+  double divergence(const std::vector<Choice>& choices, const Answers& answers);
   std::vector<Choice> choose_together();
   std::optional<std::vector<Choice>> attempt(int64_t step, double budget, double& loss);
   void replace(Unit& unit, const FactorOption& option);
-  void shift_biases(const Unit& unit, const Tensor& missing);
+  Tensor edit(Graph& graph, const Unit& unit, FactorForm form, const std::vector<Tensor>& factors, const Tensor& product) const;
+  void shift_biases(Graph& graph, const Unit& unit, const Tensor& missing) const;
   double energy_kept(const Unit& unit, const Tensor& missing) const;
   void refit();
   bool counts_macs() const { return options_.sparsity <= 0; }
@@ -125,19 +133,51 @@ double Factorizer::divergence(Unit& unit, const FactorOption& option) const {
   return sum;
 }
 
-/// --rank: what loses least; --energy: what costs least of what keeps enough. Few outputs may hold nearly all energy (those of a
-/// first token, say) and not matter, so that the answer may not move by more nats either than the share that may go.
-Factorizer::Choice Factorizer::choose_alone(Unit& unit, int64_t step) const {
+/// --rank: what loses least; --energy: what costs least of what loses no more than this share. Few outputs may hold nearly all energy
+/// (those of a first token, say) and not matter, so that the answer may not move by more nats either.
+Factorizer::Choice Factorizer::choose_alone(Unit& unit, int64_t step, double share) const {
   std::vector<FactorOption> options = options_of(unit, step);
   const bool has_rank = options_.rank > 0;
   std::stable_sort(options.begin(), options.end(), [&](const FactorOption& a, const FactorOption& b) {
     return has_rank || a.macs == b.macs ? a.loss < b.loss : a.macs < b.macs;
   });
   for (const FactorOption& option : options) {
-    const double share = 1 - options_.energy;
     if (has_rank || (option.loss <= share * unit.energy && divergence(unit, option) <= share)) return option;
   }
   return std::nullopt;
+}
+
+std::vector<Factorizer::Choice> Factorizer::choose_each(double share) {
+  std::vector<Choice> choices;
+  for (Unit& unit : units_) choices.push_back(choose_alone(unit, options_.round_to > 0 ? options_.round_to : kDefaultRound, share));
+  return choices;
+}
+
+/// How far the answers move, measured, before any refit.
+double Factorizer::divergence(const std::vector<Choice>& choices, const Answers& answers) {
+  Graph trial = graph_;
+  for (size_t i = 0; i < units_.size(); ++i) {
+    if (!choices[i]) continue;
+    const std::vector<Tensor> factors = units_[i].factors.factors(*choices[i]);
+    edit(trial, units_[i], choices[i]->form, factors, units_[i].factors.product(*choices[i], factors));
+  }
+  return answers.divergence(trial, context_.progress);
+}
+
+/// Errors of many nodes add up in the answer: each keeps more than was asked for until it hardly moves.
+std::vector<Factorizer::Choice> Factorizer::choose_by_energy() {
+  const double asked = 1 - options_.energy;
+  std::vector<Choice> choices = choose_each(asked);
+  if (!context_.calibration) return choices;
+  const Answers answers(before_, *context_.calibration, kJudgedSamples, context_.progress);
+  const auto is_any = [&] { return std::any_of(choices.begin(), choices.end(), [](const Choice& choice) { return choice.has_value(); }); };
+  double share = asked;
+  while (share > 0 && is_any() && divergence(choices, answers) > kAnswerShare * asked) {
+    share = share > 1e-6 ? kTighter * share : 0;
+    choices = choose_each(share);
+  }
+  if (share < asked) context_.report.notes.push_back(cat("N3013: nodes keep ", 1 - share, " of their energy: with less, the answer would move by more than ", kAnswerShare * asked));
+  return choices;
 }
 
 /// Within the budget on this grid; nothing where it cannot be reached, `loss` is then the least cost.
@@ -202,16 +242,16 @@ std::vector<Factorizer::Choice> Factorizer::choose_together() {
 }
 
 /// b += (W - W') E[x], where a bias can take it.
-void Factorizer::shift_biases(const Unit& unit, const Tensor& missing) {
+void Factorizer::shift_biases(Graph& graph, const Unit& unit, const Tensor& missing) const {
   int64_t row = 0;
   for (const LinearView& view : unit.nodes) {
     const Gram& gram = statistics_->gram(view.node);
-    const int64_t count = unit.is_tied ? missing.size(0) : graph_.constant(linear_view(graph_, view.node)->weight)->sizes[static_cast<size_t>(view.channel_axis)];
+    const int64_t count = unit.is_tied ? missing.size(0) : graph.constant(linear_view(graph, view.node)->weight)->sizes[static_cast<size_t>(view.channel_axis)];
     const Tensor rows = missing.narrow(0, row, count);
     if (!unit.is_tied) row += count;
     const Tensor shift = at::bmm(rows.reshape({view.groups, count / view.groups, rows.size(1)}), gram.mean().unsqueeze(2)).reshape({-1});
-    const LinearView edited = *linear_view(graph_, view.node);
-    if (const auto place = bias_place(graph_, edited)) add_to_bias(graph_, edited, *place, shift);
+    const LinearView edited = *linear_view(graph, view.node);
+    if (const auto place = bias_place(graph, edited)) add_to_bias(graph, edited, *place, shift);
   }
 }
 
@@ -229,14 +269,20 @@ double Factorizer::energy_kept(const Unit& unit, const Tensor& missing) const {
   return all > 0 ? std::clamp(1 - lost / all, 0.0, 1.0) : 1;
 }
 
+/// Puts the factors in place; returns what their product lacks.
+Tensor Factorizer::edit(Graph& graph, const Unit& unit, FactorForm form, const std::vector<Tensor>& factors, const Tensor& product) const {
+  FactorNodes nodes(graph);
+  if (unit.is_tied || unit.nodes.size() == 1) nodes.replace_uses(unit.nodes, form, factors);
+  else nodes.replace_sharers(unit.nodes, factors);
+  const Tensor missing = unit.factors.layer().rows - product;
+  if (statistics_ && has_bias_places(before_, unit)) shift_biases(graph, unit, missing);
+  return missing;
+}
+
 void Factorizer::replace(Unit& unit, const FactorOption& option) {
   const std::vector<Tensor> factors = unit.factors.factors(option);
   const FactoredLayer& layer = unit.factors.layer();
-  const Tensor missing = layer.rows - unit.factors.product(option, factors);
-  FactorNodes nodes(graph_);
-  if (unit.is_tied || unit.nodes.size() == 1) nodes.replace_uses(unit.nodes, option.form, factors);
-  else nodes.replace_sharers(unit.nodes, factors);
-  if (statistics_ && has_bias_places(before_, unit)) shift_biases(unit, missing);
+  const Tensor missing = edit(graph_, unit, option.form, factors, unit.factors.product(option, factors));
   Json sizes = Json::array();
   for (const Tensor& factor : factors) sizes.push_back(factor.sizes().vec());
   Json facts = {{"form", names(FactorForm{})[static_cast<size_t>(option.form)]}, {"rank", factors.back().size(1) / (option.form == FactorForm::inputs ? layer.taps() : option.form == FactorForm::spatial ? layer.kernel[1] : 1)},
@@ -270,7 +316,7 @@ void Factorizer::run() {
   }
   std::vector<Choice> choices;
   if (has_budget()) choices = choose_together();
-  else for (Unit& unit : units_) choices.push_back(choose_alone(unit, options_.round_to > 0 ? options_.round_to : kDefaultRound));
+  else choices = options_.rank > 0 ? choose_each(0) : choose_by_energy();
   context_.progress.start("factors", static_cast<int64_t>(units_.size()));
   for (size_t i = 0; i < units_.size(); ++i) {
     context_.progress.advance();

@@ -105,6 +105,18 @@ std::vector<FittedNode> without_open_sums(const Graph& graph, std::span<const Fi
   return aimed;
 }
 
+/// The values of the bias [outputs]; undefined where there is none.
+Tensor bias_at(const Graph& graph, const std::optional<BiasPlace>& place) {
+  if (!place || place->constant == ValueId::absent) return {};
+  return values(*graph.constant(place->constant)).to(at::kDouble).reshape({-1});
+}
+
+Tensor original_bias(const Graph& original, const FittedNode& fitted) {
+  const Tensor bias = bias_at(original, bias_place(original, fitted.original));
+  if (!bias.defined()) return at::zeros({1}, at::kDouble);
+  return fitted.kept.defined() && bias.numel() > 1 ? bias.index_select(0, fitted.kept) : bias;
+}
+
 void refit_stage(Graph& graph, const Graph& original, std::span<const FittedNode> nodes, const std::map<NodeId, OutputSensitivity>& sensitivity, PassContext& context) {
   auto found = collect_regressions(graph, original, nodes, *context.calibration, {.limit = 64, .seed = context.seed}, context.progress);
   for (const FittedNode& fitted : nodes) {
@@ -126,8 +138,10 @@ void refit_stage(Graph& graph, const Graph& original, std::span<const FittedNode
     graph.set_constant(view.weight, weight_of(view, fit.rows, old));
     if (has_bias) {
       const Tensor target = fit.bias.reshape({-1});
-      const Tensor present = is_inside ? values(*graph.constant(place->constant)).to(at::kDouble).reshape({-1}) : at::zeros_like(target);
-      add_to_bias(graph, view, *place, target - present);
+      const Tensor present = bias_at(graph, place);
+      // what follows the target was there before, and may have been moved since
+      const Tensor wanted = is_inside || !present.defined() ? target : target + original_bias(original, fitted);
+      add_to_bias(graph, view, *place, present.defined() ? wanted - present : wanted);
     }
     context.report.change(graph.label(view.node), {{"error_before_refit", fit.error_before}, {"relative_error", fit.error}, {"damp", fit.damp}});
     found.erase(view.node);
