@@ -86,7 +86,7 @@ const std::vector<FlagSpec>& flag_specs() {
       {"loss", 0, text, "NAME", "auto", kTrainers, false, "finetune: cross_entropy or mse; distill: kl, standardised, dist, binary or mse"},
       {"temperature", 0, text, "F", "auto", kDistill, false, "that scores are divided by; auto: 1 for a student made from the teacher, else 4"},
       {"alpha", 0, number, "F", "0.9", kDistill, false, "share of the teacher beside labels"},
-      {"features", 0, choice, "auto|off|mse|attention_map|similarity", "auto", kDistill, false, "what is compared of inner values"},
+      {"features", 0, choice, "off|mse|attention_map|similarity", "off", kDistill, false, "what is compared of the ends of residual blocks"},
       {"optimizer", 0, choice, "adamw|sgd", "adamw", kTrainers, false, "how a gradient becomes an update"},
       {"weight-decay", 0, number, "F", "0.0001", kTrainers, false, "decay of weights"},
       {"flip", 0, none, "", "", kTrainers, false, "mirror every other image"},

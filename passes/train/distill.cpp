@@ -51,7 +51,6 @@ class Lesson {
     if (context.training->has_labels()) labels_ = label_target(graph, pairs_[0].student, LabelLoss::automatic, *context.training);
     alpha_ = labels_ ? options.alpha.value_or(kAlpha) : 1;
     features_ = options.features;
-    if (features_ == FeatureLoss::automatic) features_ = is_derived_ && !options.flip && options.crop == 0 ? FeatureLoss::features : FeatureLoss::off;
     if (features_ != FeatureLoss::off) layers_ = pair_by_name(graph, teacher_graph_);
     teacher_.emplace(teacher_graph_, graph, teacher_values());
     const TrainerOptions plan = options.trainer(context);

@@ -6,14 +6,14 @@ namespace niwaki {
 
 enum class AnswerLoss { automatic, divergence, standardised, correlation, shares, mse };
 constexpr auto names(AnswerLoss) { return std::array{"auto", "kl", "standardised", "dist", "binary", "mse"}; }
-enum class FeatureLoss { automatic, off, features, attention_map, similarity };
-constexpr auto names(FeatureLoss) { return std::array{"auto", "off", "mse", "attention_map", "similarity"}; }
+enum class FeatureLoss { off, features, attention_map, similarity };
+constexpr auto names(FeatureLoss) { return std::array{"off", "mse", "attention_map", "similarity"}; }
 
 struct DistillOptions : TrainOptions {
   double temperature = 0;
   std::optional<double> alpha;
   AnswerLoss loss = AnswerLoss::automatic;
-  FeatureLoss features = FeatureLoss::automatic;
+  FeatureLoss features = FeatureLoss::off;
   double feature_weight = 1;
   void validate() const;
   static constexpr auto fields() {
@@ -22,7 +22,7 @@ struct DistillOptions : TrainOptions {
         std::tuple{field("temperature", &O::temperature, "that scores are divided by; 0: 1 for a student made from the teacher, else 4").between(0, 1000),
                    field("alpha", &O::alpha, "share of the teacher beside labels: 0.9 unless told, 1 without labels").between(0, 1),
                    field("loss", &O::loss, "auto: kl for classes, binary behind a sigmoid, mse over the teacher's variance else"),
-                   field("features", &O::features, "what is compared of inner values; auto: mse for a student made from the teacher, else off"),
+                   field("features", &O::features, "what is compared of the ends of residual blocks that have the same name and sizes in the teacher"),
                    field("feature_weight", &O::feature_weight, "of the inner values, beside the outputs").between(0, 1e6)},
         train_fields<O>());
   }
