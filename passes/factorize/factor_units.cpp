@@ -8,6 +8,7 @@
 namespace niwaki {
 namespace {
 
+constexpr double kEvenShare = 0.1;           // of the mean sensitivity: where answers are certain, few outputs have nearly all of it
 constexpr int64_t kFewChannels = 4;          // an image's: its first convolution is small, and its errors reach everything
 
 bool is_same_form(const LinearView& a, const LinearView& b) {
@@ -95,7 +96,8 @@ Tensor output_weights(const FactorUnit& unit, const std::map<NodeId, OutputSensi
   for (const LinearView& view : unit.nodes) {
     const auto known = sensitivity.find(view.node);
     if (known == sensitivity.end()) return {};
-    parts.push_back(known->second.gradient / 2);
+    const Tensor& gradient = known->second.gradient;
+    parts.push_back((gradient + kEvenShare * gradient.mean()) / 2);
   }
   if (!unit.is_tied) return at::cat(parts).sqrt();
   Tensor sum = parts[0];

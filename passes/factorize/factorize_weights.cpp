@@ -20,6 +20,7 @@ constexpr double kWorthFinerGrid = 0.5;      // a grid of half the step is taken
 constexpr int64_t kJudgedSamples = 256;
 constexpr double kAnswerShare = 0.25;        // of the energy that may go: nats that the answer may move by, a point of accuracy or less
 constexpr double kTighter = 0.7;
+constexpr double kClearlyLess = 0.5;
 constexpr double kNodeWeights = 80;          // what another node costs in the file, as weights of 4 bytes
 
 class Factorizer {
@@ -43,7 +44,14 @@ class Factorizer {
   std::vector<Choice> choose_by_energy();
   double divergence(const std::vector<Choice>& choices, const Answers& answers);
   std::vector<Choice> choose_together();
-  std::optional<std::vector<Choice>> attempt(int64_t step, double budget, double& loss);
+  /// What a search for ranks found, on multiples of `step`; without choices `loss` is the least cost.
+  struct Found {
+    std::optional<std::vector<Choice>> choices;
+    int64_t step = kDefaultRound;
+    double loss = 0;
+  };
+  Found attempt(int64_t step, double budget, bool is_relative);
+  Found search(double budget, bool is_relative);
   void replace(Unit& unit, const FactorOption& option);
   Tensor edit(Graph& graph, const Unit& unit, FactorForm form, const std::vector<Tensor>& factors, const Tensor& product) const;
   void shift_biases(Graph& graph, const Unit& unit, const Tensor& missing) const;
@@ -180,34 +188,47 @@ std::vector<Factorizer::Choice> Factorizer::choose_by_energy() {
   return choices;
 }
 
-/// Within the budget on this grid; nothing where it cannot be reached, `loss` is then the least cost.
-std::optional<std::vector<Factorizer::Choice>> Factorizer::attempt(int64_t step, double budget, double& loss) {
+/// Within the budget on this grid. Losses are divergences, or relative to the outputs of each unit.
+Factorizer::Found Factorizer::attempt(int64_t step, double budget, bool is_relative) {
   std::vector<std::vector<FactorOption>> options;
   std::vector<std::vector<RankOption>> costs;
   for (Unit& unit : units_) {
     // errors of units that no gradient weighs count relative to their outputs
-    const double weight = sensitivity_.empty() || !unit.factors.layer().weights.defined() ? 1 / unit.energy : 1;
+    const double weight = is_relative || sensitivity_.empty() || !unit.factors.layer().weights.defined() ? 1 / unit.energy : 1;
     options.push_back(options_of(unit, step));
     std::vector<RankOption> one{{cost_of(unit), 0}};
     for (const FactorOption& option : options.back()) one.push_back({cost_of(option), option.loss * weight});
     costs.push_back(std::move(one));
   }
   const auto chosen = allocate_ranks(costs, budget);
-  loss = 0;
+  Found found{.step = step};
   if (!chosen) {
-    for (const auto& one : costs) loss += std::min_element(one.begin(), one.end(), [](const RankOption& a, const RankOption& b) { return a.cost < b.cost; })->cost;
-    return std::nullopt;
+    for (const auto& one : costs) found.loss += std::min_element(one.begin(), one.end(), [](const RankOption& a, const RankOption& b) { return a.cost < b.cost; })->cost;
+    return found;
   }
-  std::vector<Choice> choices;
+  found.choices.emplace();
   for (size_t i = 0; i < chosen->size(); ++i) {
     const size_t option = (*chosen)[i];
-    choices.push_back(option == 0 ? Choice{} : Choice{options[i][option - 1]});
-    loss += costs[i][option].loss;
+    found.choices->push_back(option == 0 ? Choice{} : Choice{options[i][option - 1]});
+    found.loss += costs[i][option].loss;
   }
-  return choices;
+  return found;
 }
 
 /// On the grid that was asked for; else on the coarsest of 8, 4, 2, 1 that reaches the budget and loses little more than the next.
+Factorizer::Found Factorizer::search(double budget, bool is_relative) {
+  if (options_.round_to > 0) return attempt(options_.round_to, budget, is_relative);
+  Found found = attempt(kDefaultRound, budget, is_relative);
+  while (found.step > 1) {
+    Found finer = attempt(found.step / 2, budget, is_relative);
+    if (found.choices && (!finer.choices || finer.loss > kWorthFinerGrid * found.loss)) break;
+    found = std::move(finer);
+  }
+  return found;
+}
+
+/// Gradients say little where answers are certain: errors relative to the outputs choose ranks too, and they are taken where the
+/// answers, as measured before any refit, move far less.
 std::vector<Factorizer::Choice> Factorizer::choose_together() {
   const PruneTarget target{.macs_ratio = options_.macs_ratio, .sparsity = options_.sparsity};
   double own = 0, present = 0;
@@ -225,20 +246,17 @@ std::vector<Factorizer::Choice> Factorizer::choose_together() {
     context_.report.notes.push_back("N3008: exact clean-up alone reached the target");
     return std::vector<Choice>(units_.size());
   }
-  int64_t step = options_.round_to > 0 ? options_.round_to : kDefaultRound;
-  double loss = 0, finer_loss = 0;
-  std::optional<std::vector<Choice>> known = attempt(step, budget, loss);
-  const bool may_refine = options_.round_to == 0;
-  while (may_refine && step > 1) {
-    auto finer = attempt(step / 2, budget, finer_loss);
-    if (known && (!finer || finer_loss > kWorthFinerGrid * loss)) break;
-    known = std::move(finer);
-    loss = finer_loss;
-    step /= 2;
+  Found found = search(budget, false);
+  if (!found.choices) refuse_target(target, (rest + found.loss) / whole, cat(units_.size(), " weights that may be factorized"), "ask for less, or lower --round-to");
+  if (!sensitivity_.empty()) {
+    Found other = search(budget, true);
+    const Answers answers(before_, *context_.calibration, kJudgedSamples, context_.progress);
+    if (other.choices && divergence(*other.choices, answers) < kClearlyLess * divergence(*found.choices, answers)) found = std::move(other);
   }
-  if (!known) refuse_target(target, (rest + loss) / whole, cat(units_.size(), " weights that may be factorized"), "ask for less, or lower --round-to");
-  if (may_refine && step < kDefaultRound) context_.report.notes.push_back(cat("N3006: ranks are multiples of ", step, ": multiples of ", 2 * step, " miss the target or lose far more"));
-  return *known;
+  if (options_.round_to == 0 && found.step < kDefaultRound) {
+    context_.report.notes.push_back(cat("N3006: ranks are multiples of ", found.step, ": multiples of ", 2 * found.step, " miss the target or lose far more"));
+  }
+  return *found.choices;
 }
 
 /// b += (W - W') E[x], where a bias can take it.
