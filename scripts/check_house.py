@@ -31,7 +31,7 @@ LEAVES = ("bindings", "tests", "benchmarks", "examples", "compress/cli")
 
 # Third-party headers and the only places that may include them (patterns of paths); tests and benchmarks may all.
 GRANTED = {
-    r"torch/": r"compress/train/.*\.cpp|formats/torch.*|bindings/.*|passes/.*train.*",
+    r"torch/": r"compress/train/.*\.cpp|formats/torch.*|compress/ops/fake_quantize\.cpp|bindings/.*|passes/.*train.*",
     r"onnx/": r"compress/onnx/.*|compress/footprint\.cpp|formats/onnx_.*",
     r"google/protobuf": r"compress/onnx/.*|formats/onnx_.*",
     r"yaml-cpp/": r"compress/recipe.*\.cpp",

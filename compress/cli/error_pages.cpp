@@ -88,6 +88,7 @@ const std::vector<ErrorPage>& error_pages() {
       {"E3103", "the opset cannot be raised", "The ONNX library has no conversion for some operator.", "export the model with a newer opset"},
       {"E3201", "the model cannot be written like this", "The message names the part that the format cannot hold.", "follow the advice of the message"},
       {"E3210", "the target cannot be reached", "Channels are removed only where every operator that they pass through is proven to allow it, and one of each axis stays. What is left costs more than was asked for.", "ask for less, lower --round-to, or change --keep"},
+      {"E3324", "nothing to train in integers", "Training with quantization changes weights that quantization makes integers, and it makes none of this model so.", "see the reasons that `niwaki quantize` lists, or leave --qat out"},
       {"E3310", "ONNX Runtime crashed or hung", "It ran in a process of its own, so nothing was lost. The file is not handed out as good.", "try another mode, or report the model to ONNX Runtime"},
       {"E3311", "ONNX Runtime refuses the model", "The message has its own words.", "try another --target or --mode, or a newer onnxruntime package"},
       {"E3312", "ONNX Runtime computes something else", "The written file gave other outputs on ONNX Runtime than in the built-in executor, beyond the tolerance. It is not handed out.", "try another --target or --mode, and report the model to Niwaki"},

@@ -19,6 +19,7 @@ constexpr auto names(Equalize) { return std::array{"auto", "on", "off"}; }
 
 // From here on equal channels were better than uneven ones; below, the scales of activations lost more than weights gained.
 constexpr double kUnevenPerTensor = 3, kUnevenPerChannel = 10;
+constexpr double kQatLearningRate = 2e-4;
 
 struct QuantizeVerb {
   int bits = 8;
@@ -203,6 +204,19 @@ std::vector<Step> factorize_steps(Json options) {
   return {{"factorize_weights", step}};
 }
 
+/// Without calibration data there are no ranges: weights alone are quantized. Integers want smaller steps than floats.
+std::vector<Step> training_step(const std::string& verb, Json options, bool has_calibration, Strings* notes) {
+  if (!options.contains("qat") || options["qat"] != true) return {{verb, options}};
+  const std::string mode = options.contains("mode") && options["mode"].is_string() ? options["mode"].get<std::string>() : "auto";
+  if (mode == "static" && !has_calibration) throw UsageError("E2014", "--mode static needs calibration data", {.help = "give --calib DATA, or use --mode weight_only"});
+  if (mode == "auto" && !has_calibration) {
+    options["mode"] = "weight_only";
+    if (notes) notes->push_back("N3003: no calibration data: mode auto became weight_only; with --calib, integer kernels are used where they pay");
+  }
+  if (!options.contains("lr")) options["lr"] = kQatLearningRate;
+  return {{verb, options}};
+}
+
 }  // namespace
 
 bool keeps_weights(const std::string& verb, const Json& options) {
@@ -221,6 +235,7 @@ std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool
   if (verb == "convert") return {};
   if (verb == "prune") return prune_steps(options);
   if (verb == "factorize") return factorize_steps(options);
+  if (verb == "finetune" || verb == "distill") return training_step(verb, options, has_calibration, notes);
   if (verb != "quantize") return {{verb, options}};
   const QuantizeVerb wanted = parse_options<QuantizeVerb>(options);
   Mode mode = wanted.mode;

@@ -59,9 +59,10 @@ const std::vector<FlagSpec>& flag_specs() {
       {"cleanup", 0, choice, "exact|none", "exact", kConvert, false, "exact clean-up first, or nothing is changed"},
       {"external-data", 0, choice, "auto|always|never", "auto", kWriters, false, "weights in a file of their own"},
       {"opset", 0, integer, "N", "keep", kWriters, false, "raise the opset of ai.onnx to N"},
-      {"bits", 0, choice, "8|4|3|2", "8", kQuantize, false, "bits of a weight"},
-      {"mode", 0, choice, "auto|static|dynamic|weight_only|storage", "auto", kQuantize, false, "what is computed with integers"},
-      {"granularity", 0, choice, "auto|per_tensor|per_channel|per_block", "auto", kQuantize, false, "weights that share a scale"},
+      {"qat", 0, none, "", "", kTrainers, false, "quantize, and train the integers and their scales"},
+      {"bits", 0, choice, "8|4|3|2", "8", kQuantize | kTrainers, false, "bits of a weight"},
+      {"mode", 0, choice, "auto|static|dynamic|weight_only|storage", "auto", kQuantize | kTrainers, false, "what is computed with integers"},
+      {"granularity", 0, choice, "auto|per_tensor|per_channel|per_block", "auto", kQuantize | kTrainers, false, "weights that share a scale"},
       {"block-size", 0, integer, "N", "32", kQuantize, false, "weights of a block"},
       {"symmetric", 0, none, "", "", kQuantize, false, "zero point 0"},
       {"asymmetric", 0, none, "", "", kQuantize, false, "zero point by range"},
@@ -163,8 +164,8 @@ bool is_planned_verb(const std::string& name) {
 }
 
 bool is_planned_flag(const std::string& name) {
-  static constexpr std::array<const char*, 14> kPlanned = {
-      "fix", "dtype", "dim", "bisect", "mask", "save-calibration", "use-calibration", "qat",
+  static constexpr std::array<const char*, 13> kPlanned = {
+      "fix", "dtype", "dim", "bisect", "mask", "save-calibration", "use-calibration",
       "memory", "config", "allow-python", "trust-input", "html-css", "time-budget"};
   return std::find(kPlanned.begin(), kPlanned.end(), name) != kPlanned.end();
 }

@@ -123,7 +123,8 @@ class RecipeReader {
       all = patterns;
     }
     if (step.name == "distill") take_teacher(request, options);
-    if (step.name == "quantize" && !options.contains("target")) options["target"] = request.target;
+    const bool is_quantizing = step.name == "quantize" || (options.contains("qat") && options["qat"] == true);
+    if (is_quantizing && !options.contains("target")) options["target"] = request.target;
     request.keep_weights |= keeps_weights(step.name, options);
     for (const Step& pass : expand_verb(step.name, options, !request.calibration.path.empty())) request.steps.push_back(pass);
   }

@@ -1,5 +1,6 @@
 #include "compress/ops/quantization.h"
 
+#include "compress/ops/fake_quantize.h"
 #include "compress/ops/op_arguments.h"
 
 #include <c10/core/GradMode.h>
@@ -218,7 +219,10 @@ std::span<const OpEntry> quantization_ops() {
                                     {"", "DynamicQuantizeLinear", dynamic_quantize_linear},
                                     {"", "QLinearConv", q_linear_conv},
                                     {"", "QLinearMatMul", q_linear_mat_mul},
-                                    {"", "QuantizeLinear", quantize_linear}};
+                                    {"", "QuantizeLinear", quantize_linear},
+                                    {kTrainDomain, "FakeQuantize", fake_quantize},
+                                    {kTrainDomain, "FakeQuantizeBias", fake_quantize_bias},
+                                    {kTrainDomain, "TrainScale", train_scale}};
   return entries;
 }
 

@@ -29,13 +29,13 @@ const std::map<std::string, std::vector<size_t>>& weight_inputs() {
       {"GroupNormalization", {1, 2}}, {"GRU", {1, 2, 3}}, {"InstanceNormalization", {1, 2}}, {"LSTM", {1, 2, 3, 7}},
       {"LayerNormalization", {1, 2}}, {"MatMul", {0, 1}}, {"Mul", {0, 1}}, {"MultiHeadAttention", {3}}, {"PRelu", {1}}, {"RNN", {1, 2, 3}},
       {"RMSNormalization", {1}}, {"SimplifiedLayerNormalization", {1}}, {"SkipLayerNormalization", {2, 3, 4}},
-      {"SkipSimplifiedLayerNormalization", {2, 3}}};
+      {"SkipSimplifiedLayerNormalization", {2, 3}}, {"TrainScale", {1}}};
   return inputs;
 }
 
 /// Operators behind which a constant is still a weight: other shapes, parts, and fake quantization.
 const Names& carrying_ops() {
-  static const Names names = {"Cast", "Concat", "DequantizeLinear", "Expand", "Flatten", "Identity", "Pad", "QuantizeLinear",
+  static const Names names = {"Cast", "Concat", "DequantizeLinear", "Expand", "FakeQuantize", "FakeQuantizeBias", "Flatten", "Identity", "Pad", "QuantizeLinear",
                               "Reshape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"};
   return names;
 }

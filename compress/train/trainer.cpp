@@ -18,6 +18,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr double kSettledFrom = 0.8;         // share of the steps from which on Training::settled stay
 constexpr int64_t kMostRestarts = 3, kMostRedone = 16;   // steps that a stop or a restart may cost
 constexpr int64_t kKeptBytes = int64_t{1} << 30;         // of samples in memory
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
@@ -51,6 +52,8 @@ class Loop {
       masks_.push_back(found == training.masks.end() ? Tensor() : found->second);
     }
     masks_.resize(runner_.leaves().size());
+    for (const ValueId id : training.trainable) settles_.push_back(training.settled.contains(id));
+    settles_.resize(masks_.size(), false);
     if (!options.checkpoint.empty()) fingerprint_ = training_fingerprint(graph, data_, training, options);
   }
 
@@ -100,6 +103,7 @@ class Loop {
   const SampleOrder order_;
   ShardRunner runner_;
   std::vector<Tensor> masks_;                // by leaf; undefined: none
+  std::vector<bool> settles_;                // by leaf
   int64_t per_epoch_ = 1, total_ = 1, interval_ = 1;
   std::string fingerprint_;
   TrainState state_, good_;                  // state_.weights are the leaves themselves
@@ -181,7 +185,8 @@ void Loop::change_weights(const BatchGradient& gradient, double norm) {
   const double kept = std::min(options_.average, (1 + count) / (10 + count));    // the start counts little
   for (size_t i = 0; i < state_.weights.size(); ++i) {
     const Tensor &w = state_.weights[i], &mask = masks_[i];
-    if (gradient.tensors[i].defined()) {
+    const bool is_settled = settles_[i] && count >= kSettledFrom * static_cast<double>(total_);
+    if (gradient.tensors[i].defined() && !is_settled) {
       step.weight_decay = i < runner_.num_constants() && w.dim() >= 2 ? options_.weight_decay : 0;
       update(w, gradient.tensors[i] * scale, state_.moments, i, step);
       if (mask.defined()) {

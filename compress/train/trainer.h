@@ -53,6 +53,7 @@ struct Training {
   Loss loss;
   bool couples_samples = false;              // the loss needs whole batches
   std::vector<Tensor> extra = {};            // starting values of what else is trained: projectors, logarithms of scales
+  std::set<ValueId> settled = {};            // trainable ones that stay over the last fifth of the steps: ranges of quantization
   std::string identity = "";                 // what the loss depends on: a checkpoint of another one is not taken
 };
 

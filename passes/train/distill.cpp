@@ -6,6 +6,7 @@
 #include "passes/train/pair_layers.h"
 #include "passes/train/teacher.h"
 #include "passes/train/train_graph.h"
+#include "passes/train/train_quantized.h"
 
 namespace niwaki {
 namespace {
@@ -43,10 +44,11 @@ AnswerLoss loss_of(const AnswerPair& pair, AnswerLoss wanted) {
 /// All that the loss reads, made once; used by several threads.
 class Lesson {
  public:
-  Lesson(const Graph& graph, const DistillOptions& options, PassContext& context)
+  /// `named`: the graph whose names say whether the teacher is its origin.
+  Lesson(const Graph& graph, const Graph& named, const DistillOptions& options, PassContext& context)
       : graph_(graph), teacher_graph_(*context.teacher), pairs_(pair_answers(graph, *context.teacher)),
         options_(options) {
-    is_derived_ = share_of_namesakes(graph, teacher_graph_) >= kDerived && agreement(*context.training) >= kDerived;
+    is_derived_ = share_of_namesakes(named, teacher_graph_) >= kDerived && agreement(*context.training) >= kDerived;
     temperature_ = options.temperature > 0 ? options.temperature : is_derived_ ? 1 : kTemperature;
     if (context.training->has_labels()) labels_ = label_target(graph, pairs_[0].student, LabelLoss::automatic, *context.training);
     alpha_ = labels_ ? options.alpha.value_or(kAlpha) : 1;
@@ -164,13 +166,15 @@ Json Lesson::table() const {
 }  // namespace
 
 void DistillOptions::validate() const {
+  require_quantization();
   if (features == FeatureLoss::off && feature_weight != 1) throw UsageError("E2013", "feature_weight counts only where features are compared", {.help = "leave feature_weight out, or features on"});
 }
 
-void distill(Graph& graph, const DistillOptions& options, PassContext& context) {
-  if (context.teacher == nullptr) throw UsageError("E2014", "distillation needs a teacher", {.help = "give --teacher MODEL"});
+namespace {
+
+void distill_floats(Graph& graph, const Graph& named, const DistillOptions& options, PassContext& context) {
   const Graph student = graph;               // the trainer writes into `graph` while the lesson reads
-  const auto lesson = std::make_shared<Lesson>(student, options, context);
+  const auto lesson = std::make_shared<Lesson>(student, named, options, context);
   Training training = training_of(graph, lesson->watched(), context);
   training.loss = [lesson](const Shard& shard) { return (*lesson)(shard); };
   training.couples_samples = lesson->couples_samples();
@@ -178,6 +182,15 @@ void distill(Graph& graph, const DistillOptions& options, PassContext& context) 
   context.report.notes.push_back(cat("N3032: learned from the teacher by ", lesson->describe()));
   train_and_report(graph, training, options, context);
   context.report.details["pairs"] = lesson->table();
+}
+
+}  // namespace
+
+void distill(Graph& graph, const DistillOptions& options, PassContext& context) {
+  if (context.teacher == nullptr) throw UsageError("E2014", "distillation needs a teacher", {.help = "give --teacher MODEL"});
+  const Graph named = graph;
+  if (!options.qat) return distill_floats(graph, named, options, context);
+  train_quantized(graph, options, context, [&](Graph& twin, PassContext& inner) { distill_floats(twin, named, options, inner); });
 }
 
 }  // namespace niwaki

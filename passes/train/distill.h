@@ -29,7 +29,7 @@ struct DistillOptions : TrainOptions {
 };
 
 /// Trains the weights so that the model answers as its teacher does: the model as it was read, or another one. Labels are
-/// optional. Teacher answers are kept in memory where they fit, else computed again. E3322 where outputs do not fit.
+/// optional. With `qat` the student is quantized, see train_quantized(). Teacher answers are kept in memory where they fit, else computed again. E3322 where outputs do not fit.
 void distill(Graph& graph, const DistillOptions& options, PassContext& context);
 
 }  // namespace niwaki

@@ -4,6 +4,7 @@
 #include "passes/train/answers.h"
 #include "passes/train/label_loss.h"
 #include "passes/train/train_graph.h"
+#include "passes/train/train_quantized.h"
 
 namespace niwaki {
 namespace {
@@ -20,9 +21,7 @@ Answer chosen_answer(const Graph& graph, const std::string& name) {
   throw UsageError("E2007", cat("no output is called '", printable(name), "'"), {.help = cat("did you mean '", near.empty() ? known.front() : near, "'?")});
 }
 
-}  // namespace
-
-void finetune(Graph& graph, const FinetuneOptions& options, PassContext& context) {
+void finetune_floats(Graph& graph, const FinetuneOptions& options, PassContext& context) {
   const Answer answer = chosen_answer(graph, options.output_name);
   const LabelTarget target = label_target(graph, answer, options.loss, *context.training);
   Training training = training_of(graph, {answer.scores}, context);
@@ -31,6 +30,13 @@ void finetune(Graph& graph, const FinetuneOptions& options, PassContext& context
   training.identity = cat("finetune ", describe(target), " of ", graph.value(answer.output).name);
   context.report.notes.push_back(cat("N3032: trained on ", describe(target), ", output '", printable(graph.value(answer.output).name), "'"));
   train_and_report(graph, training, options, context);
+}
+
+}  // namespace
+
+void finetune(Graph& graph, const FinetuneOptions& options, PassContext& context) {
+  if (!options.qat) return finetune_floats(graph, options, context);
+  train_quantized(graph, options, context, [&](Graph& twin, PassContext& inner) { finetune_floats(twin, options, inner); });
 }
 
 }  // namespace niwaki

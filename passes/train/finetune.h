@@ -10,7 +10,7 @@ constexpr auto names(LabelLoss) { return std::array{"auto", "cross_entropy", "ms
 struct FinetuneOptions : TrainOptions {
   LabelLoss loss = LabelLoss::automatic;
   std::string output_name = "";
-  void validate() const {}
+  void validate() const { require_quantization(); }
   static constexpr auto fields() {
     using O = FinetuneOptions;
     return std::tuple_cat(
@@ -22,7 +22,7 @@ struct FinetuneOptions : TrainOptions {
 
 /// Trains the weights on labelled samples. Labels of classes are integers [N] (or [N, T], [N, H, W]; negative ones are left out);
 /// token models without labels learn to predict their input shifted by one, reconstructions their input. Zeros of pruned
-/// weights, ranks and names stay. E1706 where labels are missing, E3320 where nothing can be trained.
+/// weights, ranks and names stay. With `qat` the result is quantized, see train_quantized(). E1706 where labels are missing, E3320 where nothing can be trained.
 void finetune(Graph& graph, const FinetuneOptions& options, PassContext& context);
 
 }  // namespace niwaki

@@ -1,6 +1,7 @@
 #include "passes/train/train_graph.h"
 
 #include "compress/error.h"
+#include "compress/ops/fake_quantize.h"
 #include "compress/train/trainable.h"
 #include "compress/train/weight_mask.h"
 
@@ -19,6 +20,23 @@ Json summary(const TrainReport& done, const TrainerOptions& options) {
   return {{"steps", done.steps}, {"batch", options.batch}, {"training_samples", done.training_samples}, {"held_out_samples", done.held_out_samples},
           {"validation_before", number(done.validation_before)}, {"best_epoch", done.best_epoch}, {"stopped_early", done.stopped_early},
           {"restarts", done.restarts}, {"epochs", epochs}};
+}
+
+/// What --keep and --only say of a node; a node of training as what reads it.
+bool is_free(const Graph& graph, NodeId id, const PassContext& context) {
+  if (graph.node(id).domain != kTrainDomain) return is_selected(graph, id, context.keep, context.only);
+  const auto readers = graph.consumers(graph.node(id).outputs[0]);
+  return std::any_of(readers.begin(), readers.end(), [&](NodeId reader) { return is_free(graph, reader, context); });
+}
+
+/// Scales of quantization, which are trained as logarithms.
+std::set<ValueId> logarithms_of(const Graph& graph) {
+  std::set<ValueId> found;
+  for (const NodeId id : graph.main().nodes) {
+    const Node& node = graph.node(id);
+    if (node.domain == kTrainDomain && node.op == "TrainScale") found.insert(node.inputs[1]);
+  }
+  return found;
 }
 
 /// Every node that reads a trained constant.
@@ -42,6 +60,13 @@ void list_nodes(const Graph& before, const Graph& after, const Training& trainin
 
 }  // namespace
 
+void TrainOptions::require_quantization() const {
+  const bool is_told = bits != 8 || mode != QatMode::automatic || granularity != QatGranularity::automatic;
+  if (!qat && is_told) throw UsageError("E2013", "bits, mode and granularity count only with qat", {.help = "add --qat, or quantize the trained model with `niwaki quantize`"});
+  if (bits != 8 && bits != 4) throw UsageError("E2008", cat("bits ", bits, " has no stored form; needed 8 or 4"));
+  if (needs_ranges() && granularity == QatGranularity::per_block) throw UsageError("E2013", "granularity 'per_block' has no integer kernel", {.help = "use --mode weight_only"});
+}
+
 TrainerOptions TrainOptions::trainer(const PassContext& context) const {
   return {.optimizer = optimizer, .learning_rate = lr, .weight_decay = weight_decay, .momentum = momentum,
           .epochs = epochs > 0 || steps > 0 ? epochs : kDefaultEpochs, .steps = steps, .batch = batch, .schedule = schedule, .warm_up = warm_up,
@@ -51,10 +76,11 @@ TrainerOptions TrainOptions::trainer(const PassContext& context) const {
 
 Training training_of(const Graph& graph, const std::vector<ValueId>& wanted, const PassContext& context) {
   Training training;
-  training.trainable = trainable_constants(graph, wanted, [&](NodeId id) { return is_selected(graph, id, context.keep, context.only); });
+  training.trainable = trainable_constants(graph, wanted, [&](NodeId id) { return is_free(graph, id, context); });
   if (training.trainable.empty()) {
     throw UnsupportedError("E3320", "the model has no constant that can be trained", {.help = "see --keep and --only, and `niwaki inspect MODEL --weights`; integer weights train before they are quantized"});
   }
+  training.settled = logarithms_of(graph);
   training.masks = masks_of_zeros(graph, training.trainable);
   training.watched = wanted;
   return training;

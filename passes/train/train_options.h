@@ -1,12 +1,18 @@
 #pragma once
 
 #include "compress/pass.h"
+#include "compress/target.h"
 #include "compress/train/trainer.h"
 
 namespace niwaki {
 
 constexpr auto names(OptimizerKind) { return std::array{"adamw", "sgd"}; }
 constexpr auto names(Schedule) { return std::array{"cosine", "step", "constant"}; }
+
+enum class QatMode { automatic, static_, weight_only, storage };
+constexpr auto names(QatMode) { return std::array{"auto", "static", "weight_only", "storage"}; }
+enum class QatGranularity { automatic, per_tensor, per_channel, per_block };
+constexpr auto names(QatGranularity) { return std::array{"auto", "per_tensor", "per_channel", "per_block"}; }
 
 /// What every pass that trains may be told.
 struct TrainOptions {
@@ -21,8 +27,16 @@ struct TrainOptions {
   double hold_out = 0.05;
   bool flip = false;
   int64_t crop = 0;
+  bool qat = false;
+  int bits = 8;
+  QatMode mode = QatMode::automatic;
+  QatGranularity granularity = QatGranularity::automatic;
+  Target target = Target::onnxruntime_cpu;
 
-  Needs needs() const { return {.training = true}; }
+  bool needs_ranges() const { return qat && (mode == QatMode::automatic || mode == QatMode::static_); }
+  Needs needs() const { return {.calibration = needs_ranges(), .training = true}; }
+  /// E2013 and E2008 where what is said of quantization makes no sense.
+  void require_quantization() const;
   /// The trainer's options; one that is out of range is E2008 before.
   TrainerOptions trainer(const PassContext& context) const;
 
@@ -43,7 +57,12 @@ struct TrainOptions {
         field("patience", &O::patience, "epochs without a better validation loss before training ends; 0: never early").between(0, 1e6),
         field("hold_out", &O::hold_out, "share of the samples, at most 1000, kept apart for the validation loss that chooses the best state").between(0, 0.9),
         field("flip", &O::flip, "mirror every other image"),
-        field("crop", &O::crop, "move images by up to so many pixels").between(0, 1024)};
+        field("crop", &O::crop, "move images by up to so many pixels").between(0, 1024),
+        field("qat", &O::qat, "quantize as `quantize` does, and train the integers and their scales"),
+        field("bits", &O::bits, "of qat: stored integer width, 8 or 4").between(4, 8),
+        field("mode", &O::mode, "of qat: what is quantized; auto is static where integer kernels pay"),
+        field("granularity", &O::granularity, "of qat: weights that share one scale"),
+        field("target", &O::target, "of qat: runtime that the model is for")};
   }
 };
 
