@@ -145,7 +145,8 @@ Tensor bias_codes(const Tensor& bias, const Tensor& scale) {
 
 Tensor fake_quantized(const Tensor& x, const Tensor& scale, const Tensor& zero_point, double least, double most, double share) {
   if (!records(x) && !records(scale)) return numbers_of(x, scale, zero_point, least, most);
-  return FakeQuantization::apply(x, scale, zero_point, least, most, share);
+  const Tensor zero = zero_point.defined() ? zero_point : at::zeros({}, scale.options().requires_grad(false));   // autograd takes none that is undefined
+  return FakeQuantization::apply(x, scale, zero, least, most, share);
 }
 
 RunValues train_scale(const OpCall& call) {

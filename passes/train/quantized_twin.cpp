@@ -142,7 +142,9 @@ void QuantizedTwin::take_weight(NodeId id) {
   fake.attributes["least"] = least;
   fake.attributes["most"] = most;
   if (zero != ValueId::absent) fake.inputs.push_back(zero);
-  fake.inputs[0] = fake_weight(values(*original), *stored, {}, twin_.value(codes).name, fake);
+  const auto known = numbers_.find(codes);
+  fake.inputs[0] = known != numbers_.end() ? known->second : fake_weight(values(*original), *stored, {}, twin_.value(codes).name, fake);
+  numbers_[codes] = fake.inputs[0];
   twin_.set_operator(id, "FakeQuantize", kTrainDomain);
   twin_.set_inputs(id, fake.inputs);
   twin_.set_attribute(id, "least", least);
@@ -162,6 +164,7 @@ void QuantizedTwin::take_bias(NodeId id) {
     const auto maker = twin_.producer(reader.inputs[i]);
     if (!maker || !is_op(twin_.node(*maker), "FakeQuantize", kTrainDomain)) return;
     scales.push_back(twin_.node(*maker).inputs[1]);
+    if (i == 0 && twin_.node(*maker).inputs.size() < 3) return;
   }
   const Tensor numbers = (values(*codes).to(at::kDouble) * values(*scale).to(at::kDouble)).to(at::kFloat);
   const ValueId start = twin_.add_constant(twin_.value(node.inputs[0]).name + ".float", make_constant(numbers));
@@ -193,6 +196,8 @@ void QuantizedTwin::take_stored(NodeId id) {
   const bool is_pairs = maker && is_op(twin_.node(*maker), "Gather");
   const ValueId codes = behind_cast(twin_, is_pairs ? twin_.node(*maker).inputs[1] : numbers);
   const Constant* stored = twin_.constant(codes);
+  // codes that two weights happen to share would change for both
+  if (twin_.consumers(codes).size() != 1 || twin_.consumers(is_pairs ? twin_.node(*maker).inputs[1] : numbers).size() != 1) return;
   if (!stored || element_count(*stored) * (is_pairs ? 2 : 1) != element_count(*original)) return;
   if (layout.empty()) layout = stored->sizes;
   if (is_pairs && layout == stored->sizes) layout.push_back(2);

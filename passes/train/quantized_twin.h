@@ -50,6 +50,7 @@ class QuantizedTwin {
   int64_t most8_;                            // largest code of 8 bits
   std::map<ValueId, ValueId> scales_;        // constant of `emitted` -> output of TrainScale
   std::map<std::pair<const Constant*, ValueId>, ValueId> rows_;   // a weight at these scales -> output of FakeQuantize
+  std::map<ValueId, ValueId> numbers_;       // codes behind DequantizeLinear -> what is trained: one for all readers
   std::vector<Weight> weights_;
   std::vector<Bias> biases_;
   size_t num_values_ = 0;

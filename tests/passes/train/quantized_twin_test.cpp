@@ -59,7 +59,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, Twins,
                                          Case{"quantize_static", {{"placement", "all"}, {"granularity", "per_tensor"}}, 3, 3},
                                          Case{"quantize_weights", {{"bits", 4}, {"block_size", 16}}, 3, 0},
                                          Case{"quantize_weights", {{"bits", 4}, {"block_size", 16}, {"target", "generic"}}, 3, 0},
-                                         Case{"store_weights", {{"bits", 4}}, 2, 0}, Case{"store_weights", {{"bits", 8}}, 2, 0}));
+                                         Case{"store_weights", {{"bits", 4}}, 3, 0}, Case{"store_weights", {{"bits", 8}}, 3, 0}));
 
 }  // namespace
 }  // namespace niwaki
