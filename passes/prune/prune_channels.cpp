@@ -41,10 +41,14 @@ class Pruner {
   void order(size_t family);
   std::vector<double> taylor(const ChannelFamily& family, const std::vector<ClassId>& block) const;
   std::vector<double> magnitude(const std::vector<ClassId>& block) const;
-  std::vector<int64_t> widths(const std::vector<CostTerm>& terms, double budget, const SecondCost& second);
+  struct Widths {
+    std::vector<int64_t> removed;            // units, by family
+    int64_t round_to;
+  };
+  Widths widths(const std::vector<CostTerm>& terms, double budget, const SecondCost& second);
   double loss_of(const std::vector<int64_t>& removed) const;
   std::vector<CostTerm> budgeted_terms(const PruneTarget& target) const;
-  std::vector<int64_t> faster_widths(const std::vector<int64_t>& removed, const std::vector<CostTerm>& terms, double budget);
+  Widths faster_widths(Widths chosen, const std::vector<CostTerm>& terms, double budget);
   std::set<ClassId> choose();
   void fold_means(const Graph& before, const std::set<ClassId>& removed);
   void report(const Graph& before, const std::set<ClassId>& removed);
@@ -190,7 +194,7 @@ void Pruner::order(size_t index) {
 }
 
 /// On the grid that was asked for; else on the coarsest of 8, 4, 2, 1 that reaches the budget and costs little more than the next.
-std::vector<int64_t> Pruner::widths(const std::vector<CostTerm>& terms, double budget, const SecondCost& second) {
+Pruner::Widths Pruner::widths(const std::vector<CostTerm>& terms, double budget, const SecondCost& second) {
   const auto attempt = [&](int64_t round_to) {
     std::vector<WidthVariable> variables;
     for (size_t i = 0; i < found_.families.size(); ++i) {
@@ -198,7 +202,7 @@ std::vector<int64_t> Pruner::widths(const std::vector<CostTerm>& terms, double b
     }
     return choose_widths(variables, terms, budget, second);
   };
-  if (options_.round_to > 0) return attempt(options_.round_to);
+  if (options_.round_to > 0) return {attempt(options_.round_to), options_.round_to};
   int64_t round_to = kDefaultRound;
   std::vector<int64_t> removed = attempt(round_to);
   while (round_to > 1) {
@@ -208,8 +212,7 @@ std::vector<int64_t> Pruner::widths(const std::vector<CostTerm>& terms, double b
     removed = finer;
     round_to /= 2;
   }
-  if (round_to < kDefaultRound) context_.report.notes.push_back(cat("N3006: widths are multiples of ", round_to, ": multiples of ", 2 * round_to, " miss the target or lose far more"));
-  return removed;
+  return {removed, round_to};
 }
 
 double Pruner::loss_of(const std::vector<int64_t>& removed) const {
@@ -220,14 +223,14 @@ double Pruner::loss_of(const std::vector<int64_t>& removed) const {
 
 /// Kernels compute channels in blocks, so a cut may save multiply-accumulates and hardly any time. Then widths of the same budget
 /// that the target computes faster, where they lose hardly more.
-std::vector<int64_t> Pruner::faster_widths(const std::vector<int64_t>& removed, const std::vector<CostTerm>& terms, double budget) {
+Pruner::Widths Pruner::faster_widths(Widths chosen, const std::vector<CostTerm>& terms, double budget) {
   const SecondCost time{time_terms(graph_, classes_, found_.families, sizes_), kTimeWeight};
-  const std::vector<int64_t> none(removed.size(), 0);
-  const auto share = [&](const std::vector<CostTerm>& of) { return cost_of(of, removed) / cost_of(of, none); };
-  if (1 - share(time.terms) >= kLeastSaving * (1 - share(terms))) return removed;
-  const std::vector<int64_t> faster = widths(terms, budget, time);
-  const bool is_allowed = loss_of(faster) <= kWorthTime * loss_of(removed) && cost_of(terms, faster) <= budget;
-  return is_allowed && cost_of(time.terms, faster) < cost_of(time.terms, removed) ? faster : removed;
+  const std::vector<int64_t> none(chosen.removed.size(), 0);
+  const auto share = [&](const std::vector<CostTerm>& of) { return cost_of(of, chosen.removed) / cost_of(of, none); };
+  if (1 - share(time.terms) >= kLeastSaving * (1 - share(terms))) return chosen;
+  const Widths faster = widths(terms, budget, time);
+  const bool is_allowed = loss_of(faster.removed) <= kWorthTime * loss_of(chosen.removed) && cost_of(terms, faster.removed) <= budget;
+  return is_allowed && cost_of(time.terms, faster.removed) < cost_of(time.terms, chosen.removed) ? faster : chosen;
 }
 
 std::vector<CostTerm> Pruner::budgeted_terms(const PruneTarget& target) const {
@@ -249,8 +252,12 @@ std::set<ClassId> Pruner::choose() {
     order(i);
     context_.progress.advance();
   }
-  std::vector<int64_t> removed = widths(terms, budget, {});
-  if (target.counts_macs()) removed = faster_widths(removed, terms, budget);
+  Widths chosen = widths(terms, budget, {});
+  if (target.counts_macs()) chosen = faster_widths(std::move(chosen), terms, budget);
+  const auto& [removed, round_to] = chosen;
+  if (options_.round_to == 0 && round_to < kDefaultRound) {
+    context_.report.notes.push_back(cat("N3006: widths are multiples of ", round_to, ": multiples of ", 2 * round_to, " miss the target or lose far more"));
+  }
   const double reached = cost_of(terms, removed);
   if (reached > budget) {
     refuse_target(target, reached / whole, cat(found_.families.size(), " groups of channels that may shrink"),
