@@ -111,6 +111,7 @@ class Job {
   Model model_;
   std::unique_ptr<archive::RunnableModel> runnable_;   // the model as ONNX Runtime can open it
   Graph original_, graph_;
+  double original_macs_ = 0;
   std::optional<Model> teacher_;
   std::optional<Dataset> calibration_, evaluation_, training_;
   std::optional<RunDirectory> run_directory_;
@@ -191,7 +192,7 @@ void Job::compress() {
                          .keep = keep_,
                          .only = request_.only,
                          .seed = request_.seed,
-                         .original_macs = macs_of(original_),
+                         .original_macs = original_macs_,
                          .dump_directory = request_.dump_directory,
                          .stop_after = request_.stop_after,
                          .skip = request_.skip,
@@ -350,7 +351,7 @@ void Job::finish() {
   report_["command"] = request_.command_line;
   report_["before"] = side_of(original_, model_.file_bytes);
   report_["after"] = side_of(graph_, written.file_bytes);
-  report_["before"]["macs"] = macs_of(original_);
+  report_["before"]["macs"] = original_macs_;
   report_["after"]["macs"] = macs_of(graph_);
   report_["files"] = Json::array({{{"role", "model"}, {"name", name_of_file(model_.path)}, {"bytes", model_.file_bytes}, {"sha256", model_.sha256}, {"format", model_.format}},
                                   {{"role", "output"}, {"name", name_of_file(written.path)}, {"bytes", written.file_bytes}, {"sha256", written.sha256}, {"format", "onnx"}}});
@@ -397,7 +398,10 @@ JobResult Job::run_stages() {
   }
   if (request_.dry_run) return {report_, 0};
   open_run_directory();
-  stage("compress", [&] { compress(); });
+  stage("compress", [&] {
+    original_macs_ = macs_of(original_);
+    compress();
+  });
   stage("verify", [&] { write_and_verify(); });
   if (evaluation_) {
     stage("evaluate", [&] {

@@ -4,6 +4,7 @@
 #include "compress/parallel.h"
 
 #include <c10/core/GradMode.h>
+#include <c10/util/accumulate.h>
 
 #include <algorithm>
 #include <numeric>
@@ -39,12 +40,6 @@ std::vector<int64_t> reordered(const std::vector<int64_t>& sizes, const std::vec
   return moved;
 }
 
-int64_t product(const std::vector<int64_t>& sizes) {
-  int64_t count = 1;
-  for (const int64_t size : sizes) count *= size;
-  return count;
-}
-
 size_t match(const Graph& graph, const std::vector<ValueId>& inputs, const Value& wanted, size_t place) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (graph.value(inputs[i]).name == wanted.name) return i;
@@ -68,7 +63,7 @@ Teacher::Teacher(const Graph& graph, const Graph& student, std::vector<ValueId> 
           if (feed.order.empty() && reordered(*from, order) == *to) feed.order = order;
         }
       }
-      if (feed.order.empty() && product(*from) != product(*to)) {
+      if (feed.order.empty() && c10::multiply_integers(*from) != c10::multiply_integers(*to)) {
         throw UsageError("E3322", cat("the teacher's input '", printable(value.name), "' is [N, ...] of ", shape_text(*to), ", the student's '", printable(source.name), "' of ", shape_text(*from)),
                          {.help = "both must read the same samples"});
       }
@@ -152,7 +147,7 @@ void Teacher::remember(const Dataset& data, int64_t most_bytes, Progress& progre
     }
     progress.advance();
   };
-  ordered_for(chunks, [&](int64_t chunk) { found[static_cast<size_t>(chunk)] = ask(chunk); }, put);
+  ordered_for(chunks, [&](int64_t chunk) { found[static_cast<size_t>(chunk)] = chunk == 0 ? first : ask(chunk); }, put);
   if (is_even) kept_ = std::move(kept);
 }
 
