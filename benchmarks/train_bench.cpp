@@ -4,6 +4,7 @@
 #include "compress/parallel.h"
 #include "compress/train/trainable.h"
 #include "compress/train/trainer.h"
+#include "formats/samples.h"
 
 #include <benchmark/benchmark.h>
 
@@ -11,17 +12,6 @@ namespace niwaki {
 namespace {
 
 constexpr int64_t kBatch = 64, kSteps = 8;
-
-class TensorArray : public SampleArray {
- public:
-  explicit TensorArray(Tensor tensor) : tensor_(std::move(tensor)) {}
-  DType dtype() const override { return dtype_of(tensor_.scalar_type()); }
-  std::vector<int64_t> sizes() const override { return tensor_.sizes().vec(); }
-  RunValue rows(int64_t first, int64_t count) const override { return RunValue(tensor_.narrow(0, first, count)); }
-
- private:
-  Tensor tensor_;
-};
 
 /// ResNet-20 with folded BatchNorm; where the width doubles, the shortcut takes every other pixel and pads channels.
 class ResNet {
@@ -76,9 +66,7 @@ void train_resnet20(benchmark::State& state) {
   set_num_threads(static_cast<int>(state.range(0)));
   ResNet net;
   const int64_t samples = kSteps * kBatch;
-  const Dataset data(net.graph(), {{"x", std::make_shared<TensorArray>(at::randn({samples, 3, 32, 32}))},
-                                   {"labels", std::make_shared<TensorArray>(at::arange(samples).remainder(10))}},
-                     {.want_labels = true}, "benchmark");
+  const Dataset data(net.graph(), samples_of({{"x", at::randn({samples, 3, 32, 32})}, {"labels", at::arange(samples).remainder(10)}}), {.want_labels = true}, "benchmark");
   const Training training{.trainable = trainable_constants(net.graph()),
                           .loss = [](const Shard& shard) { return cross_entropy(shard.values[0], shard.labels); }};
   Progress progress;

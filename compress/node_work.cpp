@@ -1,26 +1,18 @@
 #include "compress/node_work.h"
 
+#include <c10/util/accumulate.h>
+
 #include <algorithm>
 
 namespace niwaki {
-namespace {
-
-double product(const std::vector<int64_t>& sizes) {
-  double count = 1;
-  for (const int64_t size : sizes) count *= static_cast<double>(size);
-  return count;
-}
-
-}  // namespace
-
 std::optional<Work> linear_work(const Graph& graph, const LinearView& view, const KnownSizes& sizes) {
   const auto in = sizes.find(view.input), out = sizes.find(view.output);
   if (in == sizes.end() || out == sizes.end()) return std::nullopt;
   const auto& weight = graph.constant(view.weight)->sizes;
-  Work work{.out_elements = product(out->second)};
+  Work work{.out_elements = static_cast<double>(c10::multiply_integers(out->second))};
   if (view.kind == LinearKind::conv) {
     if (out->second.size() < 3) return std::nullopt;
-    work.kernel = product({weight.begin() + 2, weight.end()});
+    work.kernel = static_cast<double>(c10::multiply_integers(weight.begin() + 2, weight.end()));
     work.outputs = static_cast<double>(weight[0]);
     work.inputs = static_cast<double>(weight[1]);
     work.groups = static_cast<double>(view.groups);
@@ -31,7 +23,7 @@ std::optional<Work> linear_work(const Graph& graph, const LinearView& view, cons
   const auto rank = static_cast<int64_t>(weight.size());
   const double features = static_cast<double>(view.kind == LinearKind::gemm ? weight[static_cast<size_t>(1 - view.channel_axis)] : weight[static_cast<size_t>(rank - 2)]);
   work.kind = Work::Kind::gemm;
-  work.rows = product(in->second) / std::max(features, 1.0);
+  work.rows = static_cast<double>(c10::multiply_integers(in->second)) / std::max(features, 1.0);
   work.macs = work.out_elements * features;
   return work;
 }

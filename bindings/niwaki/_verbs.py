@@ -204,7 +204,7 @@ def _run(verb: str, model, steps, calibration, samples: int, evaluation, report_
         "calibration": {"path": data_file(calibration, names, str(scratch), "calibration"), "samples": samples},
         "evaluation": {"path": data_file(evaluation, names, str(scratch), "evaluation")},
         "training": {"path": data_file(training, names, str(scratch), "training")},
-        "teacher": _teacher_path(teacher, str(scratch)),
+        "teacher": _path(teacher, str(scratch), "teacher.onnx") if isinstance(teacher, Model) else os.fspath(teacher),
         "report_directory": os.fspath(report_dir) if report_dir else "", "write_report": report_dir is not None,
         **{key: _plain(key, value) for key, value in shared.items() if value is not None},
     }
@@ -221,14 +221,8 @@ def _plain(key: str, value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def _teacher_path(teacher, folder: str) -> str:
-    if isinstance(teacher, Model):
-        return teacher.path if os.path.exists(teacher.path) else str(teacher.save(Path(folder) / "teacher.onnx").path)
-    return os.fspath(teacher) if teacher else ""
-
-
-def _path(model: Model, folder: str) -> str:
+def _path(model: Model, folder: str, name: str = "model.onnx") -> str:
     """The file of a model, written anew where it is gone."""
     if os.path.exists(model.path):
         return model.path
-    return str(model.save(Path(folder) / "model.onnx").path)
+    return str(model.save(Path(folder) / name).path)

@@ -1,6 +1,7 @@
 #include "compress/cli/job.h"
 
 #include "passes/prune/prune_channels.h"
+#include "passes/quantize/equalize_channels.h"
 #include "passes/quantize/quantize_static.h"
 #include "passes/train/distill.h"
 #include "passes/train/finetune.h"
@@ -17,8 +18,6 @@ constexpr auto names(Rounding) { return std::array{"nearest"}; }
 enum class Equalize { automatic, on, off };
 constexpr auto names(Equalize) { return std::array{"auto", "on", "off"}; }
 
-// From here on equal channels were better than uneven ones; below, the scales of activations lost more than weights gained.
-constexpr double kUnevenPerTensor = 3, kUnevenPerChannel = 10;
 constexpr double kQatLearningRate = 2e-4;
 
 struct QuantizeVerb {

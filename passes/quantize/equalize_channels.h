@@ -18,6 +18,10 @@ struct EqualizeChannelsOptions {
   }
 };
 
+/// The `least_spread` of quantization that nobody tuned: from here on equal channels were better than uneven ones; below, the scales
+/// of activations lost more than weights gained. Rows with scales of their own need equal ranges less.
+constexpr double kUnevenPerTensor = 3, kUnevenPerChannel = 10;
+
 /// Gives the channels between linear nodes scales that make their weights equally large on both sides, so that one scale
 /// per tensor suits all rows (1906.04721). What the model computes stays the same to rounding.
 ///   before   h = Relu(Conv(x, w, b))             y = Conv(h, v)

@@ -10,9 +10,6 @@
 namespace niwaki {
 namespace {
 
-// As `quantize --equalize auto`: channels that are closer stay.
-constexpr double kUnevenPerTensor = 3, kUnevenPerChannel = 10;
-
 PassContext with_report(const PassContext& context, PassReport& report) {
   return {.report = report, .progress = context.progress, .calibration = context.calibration, .keep = context.keep, .only = context.only,
           .device = context.device, .seed = context.seed, .original_macs = context.original_macs, .training = context.training,

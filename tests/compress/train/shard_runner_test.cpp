@@ -61,7 +61,7 @@ struct Fixed {
     };
   }
   BatchGradient gradient() {
-    const Dataset data(graph, {{"x", std::make_shared<TensorArray>(random_tensor({40, 2, 3}, 3))}}, {}, "test");
+    const Dataset data(graph, samples_of({{"x", random_tensor({40, 2, 3}, 3)}}), {}, "test");
     const TrainerOptions options{.batch = 32};
     const ShardRunner runner(graph, data, training, options);
     largest = 0;

@@ -3,21 +3,10 @@
 #include "compress/train/trainable.h"
 #include "compress/train/trainer.h"
 #include "compress/train/weight_mask.h"
+#include "formats/samples.h"
 #include "tests/graph_builder.h"
 
 namespace niwaki {
-
-/// An array of samples in memory.
-class TensorArray : public SampleArray {
- public:
-  explicit TensorArray(Tensor tensor) : tensor_(std::move(tensor)) {}
-  DType dtype() const override { return dtype_of(tensor_.scalar_type()); }
-  std::vector<int64_t> sizes() const override { return tensor_.sizes().vec(); }
-  RunValue rows(int64_t first, int64_t count) const override { return RunValue(tensor_.narrow(0, first, count)); }
-
- private:
-  Tensor tensor_;
-};
 
 /// A small network on images [n, 3, 8, 8] of 4 classes, and separable data for it.
 struct Lesson {
@@ -39,7 +28,7 @@ struct Lesson {
   }
 
   Dataset data() const {
-    return Dataset(graph, {{"x", std::make_shared<TensorArray>(images)}, {"labels", std::make_shared<TensorArray>(labels)}}, {.want_labels = true}, "test");
+    return Dataset(graph, samples_of({{"x", images}, {"labels", labels}}), {.want_labels = true}, "test");
   }
   TrainReport run(const TrainerOptions& options) {
     Progress progress;

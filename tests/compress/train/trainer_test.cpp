@@ -263,7 +263,7 @@ TEST(Trainer, RefusesWhatNoGradientReaches) {
   b.output(b.node("Round", {b.node("MatMul", {x, b.random_constant("w", {4, 2})})}, {}, "rounding"), "y");
   Graph graph = b.graph();
   EXPECT_TRUE(trainable_constants(graph).empty());
-  const Dataset data(graph, {{"x", std::make_shared<TensorArray>(random_tensor({16, 4}))}}, {}, "test");
+  const Dataset data(graph, samples_of({{"x", random_tensor({16, 4})}}), {}, "test");
   for (const std::set<ValueId>& trainable : {std::set<ValueId>{}, std::set<ValueId>{*graph.find_value("w")}}) {
     Training training{.trainable = trainable, .loss = [](const Shard& s) { return mse(s.values[0].detach(), at::zeros_like(s.values[0])); }};
     Progress progress;
@@ -283,7 +283,7 @@ TEST(Trainer, FillsFixedBatchesUp) {
   b.output(b.node("MatMul", {x, b.constant("w", random_tensor({6, 3}) * 0.1)}), "y");
   Graph graph = b.graph();
   const Tensor inputs = random_tensor({50, 6}, 1), wanted = at::mm(inputs, random_tensor({6, 3}, 2));
-  const Dataset data(graph, {{"x", std::make_shared<TensorArray>(inputs)}, {"labels", std::make_shared<TensorArray>(wanted)}}, {.want_labels = true}, "test");
+  const Dataset data(graph, samples_of({{"x", inputs}, {"labels", wanted}}), {.want_labels = true}, "test");
   Training training{.trainable = trainable_constants(graph), .loss = [](const Shard& s) { return mse(s.values[0], s.labels); }};
   Progress progress;
   const TrainReport report = train(graph, data, training, {.learning_rate = 0.05, .epochs = 30, .batch = 25, .hold_out = 0}, progress);
