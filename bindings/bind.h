@@ -13,6 +13,7 @@ namespace niwaki {
 
 // module.cpp is the list of these
 void bind_errors(pybind11::module_& module);
+void bind_group(pybind11::module_& module);
 void bind_model(pybind11::module_& module);
 void bind_nn(pybind11::module_& module);
 void bind_pipeline(pybind11::module_& module);

@@ -97,10 +97,10 @@ py::tuple run(const std::string& text) {
   return py::make_tuple(text_of(result.report), result.exit_code);
 }
 
-py::tuple expand(const std::string& verb, const std::string& options, bool has_calibration) {
+py::tuple expand(const std::string& verb, const std::string& options, bool has_calibration, bool encode) {
   Strings notes;
   Json steps = Json::array();
-  for (const Step& step : expand_verb(verb, Json::parse(options), has_calibration, &notes)) {
+  for (const Step& step : expand_verb(verb, Json::parse(options), has_calibration, &notes, encode)) {
     steps.push_back({{"name", step.name}, {"options", step.options}});
   }
   return py::make_tuple(text_of(steps), notes);
@@ -126,7 +126,7 @@ std::string passes() {
 
 void bind_pipeline(py::module_& module) {
   module.def("run_job", &run, py::arg("request"));
-  module.def("expand_verb", &expand, py::arg("verb"), py::arg("options"), py::arg("has_calibration"));
+  module.def("expand_verb", &expand, py::arg("verb"), py::arg("options"), py::arg("has_calibration"), py::arg("encode") = true);
   module.def("verb_options", [](const std::string& verb) { return text_of(described(verb_options(verb))); }, py::arg("verb"));
   module.def("passes", &passes);
 }

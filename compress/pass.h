@@ -12,6 +12,7 @@ namespace niwaki {
 
 class Dataset;
 class Statistics;
+struct ProcessGroup;
 
 enum class Outcome { changed, skipped };
 
@@ -30,6 +31,7 @@ struct PassReport {
   Strings notes;
   Json details = Json::object();             // of the whole pass: losses per epoch
   bool changed = false;
+  bool may_regrow = false;                   // the pass that trains next may move the zeros this one made
   double seconds = 0;
   int64_t bytes_before = 0, bytes_after = 0;
 
@@ -56,6 +58,9 @@ struct PassContext {
   const Dataset* training = nullptr;         // set when needed
   const Graph* teacher = nullptr;            // the model to learn from: the one as it was read, or another; null: none is known
   std::string checkpoint = "";               // where long work keeps what it needs to go on after a stop; "": nowhere
+  bool trains_next = false;                  // but for clean-ups, the next pass trains
+  const Graph* unmasked = nullptr;           // the model before the last pass, where that one made zeros that may move; null: none
+  const ProcessGroup* group = nullptr;       // the processes that train together; null: this one alone
 };
 
 struct Pass {

@@ -28,11 +28,20 @@ void check_needs(std::span<const Pass> passes, const RunInputs& inputs) {
 
 bool contains(const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
-void run_one(const Pass& pass, size_t place, Graph& graph, const RunInputs& inputs, PassReport& report, Progress& progress) {
+/// But for clean-ups, the pass behind `place` trains.
+bool trains_behind(std::span<const Pass> passes, size_t place) {
+  const auto rest = passes.subspan(place + 1);
+  const auto next = std::find_if(rest.begin(), rest.end(), [](const Pass& pass) { return !only_cleans_up(pass.name); });
+  return next != rest.end() && next->needs.training;
+}
+
+void run_one(std::span<const Pass> passes, size_t place, const Graph* unmasked, Graph& graph, const RunInputs& inputs, PassReport& report, Progress& progress) {
+  const Pass& pass = passes[place];
   Graph candidate = graph;                   // cheap: constants share storage
   PassContext context{.report = report, .progress = progress, .calibration = inputs.calibration, .keep = inputs.keep, .only = inputs.only,
-                      .seed = inputs.seed, .original_macs = inputs.original_macs, .training = inputs.training, .teacher = inputs.teacher};
-  if (!inputs.checkpoint_directory.empty()) context.checkpoint = cat(inputs.checkpoint_directory, "/", place, "-", pass.name, ".checkpoint");
+                      .seed = inputs.seed, .original_macs = inputs.original_macs, .training = inputs.training, .teacher = inputs.teacher,
+                      .trains_next = trains_behind(passes, place), .unmasked = unmasked, .group = inputs.group};
+  if (!inputs.checkpoint_directory.empty()) context.checkpoint = cat(inputs.checkpoint_directory, "/", place + 1, "-", pass.name, ".checkpoint");
   pass.run(candidate, context);
   report.changed = candidate.revision() != graph.revision();
   if (!report.changed) return;
@@ -62,6 +71,7 @@ std::vector<PassReport> run(std::span<const Pass> passes, Graph& graph, const Ru
   check_needs(passes, inputs);
   std::vector<PassReport> reports;
   int64_t bytes = serialized_bytes(graph);
+  std::optional<Graph> unmasked;             // before the last pass whose zeros may move
   for (size_t i = 0; i < passes.size(); ++i) {
     const Pass& pass = passes[i];
     if (contains(inputs.skip, pass.name)) continue;
@@ -70,7 +80,10 @@ std::vector<PassReport> run(std::span<const Pass> passes, Graph& graph, const Ru
     const auto begin = std::chrono::steady_clock::now();
     const auto place = [&] { return cat("pass ", i + 1, " of ", passes.size(), " '", pass.name, "'"); };
     try {
-      run_one(pass, i + 1, graph, inputs, report, progress);
+      const Graph before = graph;
+      run_one(passes, i, unmasked ? &*unmasked : nullptr, graph, inputs, report, progress);
+      if (report.may_regrow) unmasked = before;
+      else if (!only_cleans_up(pass.name)) unmasked.reset();
     } catch (Error& error) {
       error.within(place());
       throw;

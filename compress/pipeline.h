@@ -18,6 +18,7 @@ struct RunInputs {
   std::string stop_after;                    // pass name
   std::vector<std::string> skip;             // pass names
   std::string checkpoint_directory;          // where passes keep what they need to go on after a stop; "": nowhere
+  const ProcessGroup* group = nullptr;       // the processes that train together; null: this one alone
 };
 
 /// A pass that may cost bytes, or change results, is not undone; one that only cleans up is, when the model grew.

@@ -81,7 +81,7 @@ def _training_verb(verb, model, train, teacher, calibration, samples, evaluation
     shared, unknown = _split({key: value for key, value in options.items() if key not in own_names})
     if unknown:
         raise UsageError(f"unknown option '{next(iter(unknown))}'", "E2004")
-    steps, _ = core().expand_verb(verb, json.dumps(own), calibration is not None)
+    steps, _ = core().expand_verb(verb, json.dumps(own), calibration is not None, shared.get("encode", True))
     extra = {"must_shrink": False, "training": train, "teacher": teacher, **shared}
     if work_dir is not None:
         extra["work_directory"] = os.fspath(work_dir)
@@ -90,7 +90,7 @@ def _training_verb(verb, model, train, teacher, calibration, samples, evaluation
 
 def _verb(verb, model, calibration, samples, evaluation, report_dir, options) -> Model:
     shared, own = _split(options)
-    steps, notes = core().expand_verb(verb, json.dumps(own), calibration is not None)
+    steps, notes = core().expand_verb(verb, json.dumps(own), calibration is not None, shared.get("encode", True))
     del notes  # the report has them
     return _run(verb, model, json.loads(steps), calibration, samples, evaluation, report_dir, {"must_shrink": verb == "quantize", "keep_weights": verb == "prune" and own.get("refit") in ("off", False), **shared})
 

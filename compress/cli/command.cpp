@@ -83,7 +83,7 @@ CommandLine resumed(const CommandLine& line, const std::string& run_directory) {
 
 }  // namespace
 
-int run_command(int argc, const char* const* argv) {
+int run_command(int argc, const char* const* argv, const ProcessGroup* group) {
   catch_signals();
   CommandLine line;
   try {
@@ -93,6 +93,7 @@ int run_command(int argc, const char* const* argv) {
       return 0;
     }
     if (const std::string folder = run_directory_of(line); !folder.empty()) line = resumed(line, folder);
+    line.group = group;
     return dispatch(line);
   } catch (const Interrupted& stop) {
     return stopped(stop.run_directory);

@@ -8,8 +8,8 @@ namespace niwaki {
 
 class Terminal;
 
-/// Runs a command line from argv to exit code; prints what there is to print.
-int run_command(int argc, const char* const* argv);
+/// Runs a command line from argv to exit code; prints what there is to print. In a group of processes only training is of use.
+int run_command(int argc, const char* const* argv, const ProcessGroup* group = nullptr);
 
 /// Limits and links of a command line; E2001 for an unknown limit.
 ReadOptions read_options(const CommandLine& line);

@@ -42,11 +42,14 @@ bool is_planned_verb(const std::string& name);
 bool is_planned_flag(const std::string& name);
 
 /// A command line that was found good: verb, positional arguments, flags by their long names.
+struct ProcessGroup;
+
 struct CommandLine {
   std::string program, verb;                 // verb "": none was given
   std::vector<std::string> arguments;
   std::map<std::string, std::vector<std::string>> flags;
   std::vector<std::string> words;            // all of argv behind the program
+  const ProcessGroup* group = nullptr;       // the processes that run this command together; null: this one alone
 
   bool has(const std::string& flag) const { return flags.count(flag) != 0; }
   std::string text(const std::string& flag, const std::string& otherwise = "") const;

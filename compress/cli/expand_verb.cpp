@@ -72,7 +72,12 @@ Step static_step(const QuantizeVerb& verb, bool everywhere) {
 }
 
 /// Products and tables read integers in blocks; what they cannot read is stored.
-std::vector<Step> weight_only(const QuantizeVerb& verb, const Json& options) {
+std::vector<Step> weight_only(const QuantizeVerb& verb, const Json& options, bool encode) {
+  if (!encode && verb.bits == 8) {
+    Step plain = stored(verb);
+    plain.options["plain"] = true;
+    return {plain};
+  }
   const bool is_blocked = verb.granularity == AnyGranularity::automatic || verb.granularity == AnyGranularity::per_block;
   if (!is_blocked) return {stored(verb)};
   Json settings = {{"bits", verb.bits}, {"target", target_name(verb)}};
@@ -230,7 +235,7 @@ std::vector<OptionText> verb_options(const std::string& verb) {
   return {};
 }
 
-std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool has_calibration, Strings* notes) {
+std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool has_calibration, Strings* notes, bool encode) {
   if (verb == "convert") return {};
   if (verb == "prune") return prune_steps(options);
   if (verb == "factorize") return factorize_steps(options);
@@ -249,7 +254,7 @@ std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool
       if (wanted.equalize == Equalize::off) return {static_step(wanted, is_asked), stored(wanted)};
       return {equalizing_step(wanted), static_step(wanted, is_asked), stored(wanted)};
     case Mode::dynamic: return {{"quantize_dynamic", {{"target", target_name(wanted)}}}, stored(wanted)};
-    case Mode::weight_only: return weight_only(wanted, options);
+    case Mode::weight_only: return weight_only(wanted, options, encode);
     default: return {stored(wanted)};
   }
 }

@@ -17,10 +17,11 @@
 #include "compress/run_directory.h"
 #include "compress/runtime_worker.h"
 #include "compress/statistics.h"
+#include "compress/train/process_group.h"
+#include "formats/archive/read_archive.h"
 #include "formats/fit_samples.h"
 #include "formats/samples.h"
 #include "passes/all_passes.h"
-#include "formats/archive/read_archive.h"
 
 #include <chrono>
 #include <filesystem>
@@ -95,6 +96,7 @@ class Job {
   bool wants_latency() const {
     return request_.latency == "on" || (request_.latency == "auto" && (!request_.evaluation.path.empty() || request_.max_latency_ratio));
   }
+  bool trains() const;
   bool has_runtime() { return worker_ && worker_->available(); }
   Json quality_entry(const Comparison& comparison) const;
   /// Samples to run the model on, of whatever kind.
@@ -163,10 +165,13 @@ void Job::read() {
   }
 }
 
+bool Job::trains() const {
+  return std::any_of(passes_.begin(), passes_.end(), [](const Pass& pass) { return pass.needs.training; });
+}
+
 /// Only training takes long enough to be worth going on with.
 void Job::open_run_directory() {
-  const bool is_long = std::any_of(passes_.begin(), passes_.end(), [](const Pass& pass) { return pass.needs.training; });
-  if (!is_long || request_.dry_run || request_.work_directory.empty() || request_.resume == "never") return;
+  if (!trains() || request_.dry_run || request_.work_directory.empty() || request_.resume == "never") return;
   run_directory_.emplace(request_.work_directory, run_identity(request_, passes_));
   if (!run_directory_->has_checkpoint() && request_.resume == "required") {
     throw UsageError("E1806", "there is no stopped run of this command to go on with", {.where = run_directory_->path(), .help = "leave --resume out to begin anew"});
@@ -196,7 +201,8 @@ void Job::compress() {
                          .dump_directory = request_.dump_directory,
                          .stop_after = request_.stop_after,
                          .skip = request_.skip,
-                         .checkpoint_directory = run_directory_ ? run_directory_->path() : ""};
+                         .checkpoint_directory = run_directory_ ? run_directory_->path() : "",
+                         .group = request_.group};
   pass_reports_ = niwaki::run(passes_, graph_, inputs, progress_);
 }
 
@@ -386,6 +392,10 @@ JobResult Job::run_stages() {
   report_["not_done"] = Json::array();
   refuse_early();
   passes_ = make_passes(request_);
+  const bool is_member = request_.group != nullptr && !request_.group->is_first();
+  if (request_.group != nullptr && !trains()) {
+    throw UsageError("E2013", "several processes work together on training alone", {.help = "run this command with `niwaki`"});
+  }
   keep_ = request_.keep;
   if (request_.verify != "builtin" && !request_.dry_run) {
     worker_ = std::make_unique<RuntimeWorker>(WorkerOptions{.program = request_.program, .stopped = [] { return Progress::stop_requested().load(); }});
@@ -397,23 +407,24 @@ JobResult Job::run_stages() {
                      {"samples", calibration_ ? calibration_->num_samples() : 0}, {"passes", passes_.size()}});
   }
   if (request_.dry_run) return {report_, 0};
-  open_run_directory();
+  if (!is_member) open_run_directory();
   stage("compress", [&] {
     original_macs_ = macs_of(original_);
     compress();
   });
+  if (is_member) return {std::move(report_), 0};            // the first process writes
   stage("verify", [&] { write_and_verify(); });
   if (evaluation_) {
     stage("evaluate", [&] {
       judge_quality();
-      recover_quality();
+      if (request_.group == nullptr) recover_quality();
     });
   }
   const bool can_measure = wants_latency() && samples_seen() && has_runtime();
   if (can_measure) {
     stage("measure", [&] {
       measure();
-      reach_latency();
+      if (request_.group == nullptr) reach_latency();
     });
   }
   finish();

@@ -61,6 +61,7 @@ struct JobRequest {
   ReadOptions read;
   std::string work_directory;                // for run directories; "": nothing is kept to go on from
   std::string resume = "auto";               // auto, required, never
+  const ProcessGroup* group = nullptr;       // the processes that train together; null: this one alone
   Strings words;                             // of the command line, behind the program: what `niwaki run RUN_DIR` repeats
 };
 
@@ -82,8 +83,9 @@ struct JobEvents {
 JobResult run_job(const JobRequest& request, const JobEvents& events = {});
 
 /// The passes that make up a verb's request, with its options, e.g. `quantize` with mode and bits, and whether there is calibration
-/// data. `notes` gets what was decided, e.g. that `auto` became `storage`. E2003, E2005, E2008 and E2013 on bad options.
-std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool has_calibration, Strings* notes = nullptr);
+/// data. `notes` gets what was decided, e.g. that `auto` became `storage`. Without `encode`, integers of weight_only stay behind
+/// DequantizeLinear, where every tool finds them. E2003, E2005, E2008 and E2013 on bad options.
+std::vector<Step> expand_verb(const std::string& verb, const Json& options, bool has_calibration, Strings* notes = nullptr, bool encode = true);
 
 /// The exact clean-up that every job begins with.
 std::vector<Pass> cleanup_passes(bool keep_weights);

@@ -126,6 +126,7 @@ JobRequest job_request(const CommandLine& line) {
   request.work_directory = line.text("work-dir", ".niwaki");
   request.resume = line.text("resume", "auto");
   request.words = line.words;
+  request.group = line.group;
   read_data_flags(line, request);
   if (line.verb != "eval" && line.list("metric").size() > 1) throw UsageError("E2001", "one --metric decides; found several", {.help = "`niwaki eval` measures several at once"});
   if (request.batch < 1) throw UsageError("E2001", "flag '--batch' got '0'", {.found = "needed 1 or more"});
@@ -162,7 +163,7 @@ int verb_command(const CommandLine& line, Terminal& terminal) {
   Strings notes;
   Json options = given_options(line);
   take_latency_target(line, options);
-  request.steps = expand_verb(line.verb, options, !request.calibration.path.empty(), &notes);
+  request.steps = expand_verb(line.verb, options, !request.calibration.path.empty(), &notes, request.encode);
   request.keep_weights = keeps_weights(line.verb, options);
   for (const std::string& note : notes) terminal.tell(note + "\n");
   return show_job(request, line, terminal);

@@ -126,7 +126,7 @@ class RecipeReader {
     const bool is_quantizing = step.name == "quantize" || (options.contains("qat") && options["qat"] == true);
     if (is_quantizing && !options.contains("target")) options["target"] = request.target;
     request.keep_weights |= keeps_weights(step.name, options);
-    for (const Step& pass : expand_verb(step.name, options, !request.calibration.path.empty())) request.steps.push_back(pass);
+    for (const Step& pass : expand_verb(step.name, options, !request.calibration.path.empty(), nullptr, request.encode)) request.steps.push_back(pass);
   }
 
   /// One teacher serves the whole run.

@@ -16,11 +16,11 @@ namespace niwaki {
 namespace {
 
 // magic, bytes of the header (8), header (JSON), tensors, SHA-256 over all before (64)
-constexpr std::string_view kMagic = "niwaki training state 1\n";
+constexpr std::string_view kMagic = "niwaki training state 2\n";
 constexpr size_t kDigestBytes = 64;
 
 std::vector<const std::vector<Tensor>*> lists_of(const TrainState& state) {
-  return {&state.weights, &state.average, &state.best, &state.moments.first, &state.moments.second};
+  return {&state.weights, &state.average, &state.best, &state.masks, &state.behind, &state.moments.first, &state.moments.second};
 }
 
 std::span<const std::byte> bytes_of(const Tensor& tensor) { return {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()}; }
@@ -105,8 +105,10 @@ TrainState read_state(const Json& header, Cursor& cursor) {
   state.weights = read_tensors(lists.at(0), cursor);
   state.average = read_tensors(lists.at(1), cursor);
   state.best = read_tensors(lists.at(2), cursor);
-  state.moments.first = read_tensors(lists.at(3), cursor);
-  state.moments.second = read_tensors(lists.at(4), cursor);
+  state.masks = read_tensors(lists.at(3), cursor);
+  state.behind = read_tensors(lists.at(4), cursor);
+  state.moments.first = read_tensors(lists.at(5), cursor);
+  state.moments.second = read_tensors(lists.at(6), cursor);
   return state;
 }
 
@@ -116,19 +118,13 @@ std::vector<Tensor> clones(const std::vector<Tensor>& tensors) {
   return copies;
 }
 
-std::vector<std::byte> read_all(const std::string& path) {
-  const FileReader file(path);
-  std::vector<std::byte> bytes(file.size());
-  file.read_at(0, bytes);
-  return bytes;
-}
-
 }  // namespace
 
 TrainState copy_of(const TrainState& state) {
-  TrainState copy = state;                   // `best` is replaced as a whole, never changed
+  TrainState copy = state;                   // `best` and masks are replaced as a whole, never changed
   copy.weights = clones(state.weights);
   copy.average = clones(state.average);
+  copy.behind = clones(state.behind);
   copy.moments.first = clones(state.moments.first);
   copy.moments.second = clones(state.moments.second);
   return copy;
@@ -153,17 +149,29 @@ void save_checkpoint(const std::string& path, const std::string& fingerprint, co
   file.commit();
 }
 
-std::optional<TrainState> load_checkpoint(const std::string& path, const std::string& fingerprint, std::string& why) {
+std::string checkpoint_bytes(const std::string& path) {
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) return std::nullopt;
+  if (path.empty() || !std::filesystem::exists(path, error)) return "";
+  const FileReader file(path);
+  std::string bytes(file.size(), '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(bytes)));
+  return bytes;
+}
+
+std::optional<TrainState> load_checkpoint(const std::string& path, const std::string& fingerprint, std::string& why) {
+  const std::string bytes = checkpoint_bytes(path);
+  return read_checkpoint(std::as_bytes(std::span(bytes)), path, fingerprint, why);
+}
+
+std::optional<TrainState> read_checkpoint(std::span<const std::byte> all, const std::string& path, const std::string& fingerprint, std::string& why) {
+  if (all.empty()) return std::nullopt;
   const auto ignored = [&](const char* reason) {
     why = cat("the checkpoint '", printable(path), "' is ", reason, "; training starts anew");
     return std::nullopt;
   };
   try {
-    const std::vector<std::byte> bytes = read_all(path);
-    if (bytes.size() < kMagic.size() + sizeof(uint64_t) + kDigestBytes) return ignored("cut off");
-    const std::span<const std::byte> all(bytes), content = all.first(bytes.size() - kDigestBytes), end = all.last(kDigestBytes);
+    if (all.size() < kMagic.size() + sizeof(uint64_t) + kDigestBytes) return ignored("cut off");
+    const std::span<const std::byte> content = all.first(all.size() - kDigestBytes), end = all.last(kDigestBytes);
     if (std::memcmp(content.data(), kMagic.data(), kMagic.size()) != 0) return ignored("no checkpoint of this version");
     const std::string digest = sha256(content);
     if (std::memcmp(end.data(), digest.data(), kDigestBytes) != 0) return ignored("damaged");

@@ -3,6 +3,7 @@
 #include "compress/train/optimizer.h"
 
 #include <optional>
+#include <span>
 #include <string>
 
 namespace niwaki {
@@ -16,6 +17,7 @@ struct TrainState {
   double validation_before = 0, best_loss = 0;
   std::vector<double> history;               // train, validation, learning rate of the epochs
   std::vector<Tensor> weights, average, best;   // best: empty until something is better than the start
+  std::vector<Tensor> masks, behind;         // of the weights whose masks may move; `behind` is empty once they move no more
   Moments moments;
 };
 
@@ -26,5 +28,8 @@ TrainState copy_of(const TrainState& state);
 void save_checkpoint(const std::string& path, const std::string& fingerprint, const TrainState& state);
 /// Nothing where there is no file, or one of another training or a damaged one: `why` then says so.
 std::optional<TrainState> load_checkpoint(const std::string& path, const std::string& fingerprint, std::string& why);
+/// The bytes of a checkpoint, "" where there is none; and what load_checkpoint() makes of them.
+std::string checkpoint_bytes(const std::string& path);
+std::optional<TrainState> read_checkpoint(std::span<const std::byte> bytes, const std::string& path, const std::string& fingerprint, std::string& why);
 
 }  // namespace niwaki

@@ -53,6 +53,14 @@ std::string training_fingerprint(const Graph& graph, const Dataset& data, const 
     digest.add(graph.value(id).name);
     digest.add(mask);
   }
+  for (const auto& [id, codes] : training.shared) {
+    digest.add(graph.value(id).name);
+    digest.add(codes);
+  }
+  for (const auto& [id, weights] : training.behind) {
+    digest.add(graph.value(id).name);
+    digest.add(weights);
+  }
   for (const Tensor& extra : training.extra) digest.add(extra);
   digest.add(cat(data.num_samples(), " ", data.batch_size(), " ", data.is_batch_fixed(), " ", training.couples_samples));
   for (const int64_t index : {int64_t{0}, data.num_batches() / 2, data.num_batches() - 1}) {

@@ -2,6 +2,7 @@
 
 #include "compress/error.h"
 #include "compress/parallel.h"
+#include "compress/train/process_group.h"
 #include "compress/train/trainable.h"
 
 #include <c10/core/GradMode.h>
@@ -26,9 +27,11 @@ bool are_close(const Tensor& a, const Tensor& b) {
   return (x - y).abs().max().item<double>() <= 1e-3 * y.abs().max().item<double>() + 1e-6;
 }
 
-int64_t shard_size(const Dataset& data, bool couples_samples, int64_t batch) {
+/// Two shards at least for each process.
+int64_t shard_size(const Dataset& data, bool couples_samples, const TrainerOptions& options) {
   if (data.is_batch_fixed()) return data.batch_size();
-  return couples_samples ? batch : std::max(kSmallestShard, (batch + kShards - 1) / kShards);
+  const int64_t shards = std::max<int64_t>(kShards, options.group == nullptr ? 0 : 2 * options.group->size);
+  return couples_samples ? options.batch : std::max(kSmallestShard, (options.batch + shards - 1) / shards);
 }
 
 Tensor first_rows(const Tensor& y, const RunValues& inputs, int64_t count) {
@@ -59,13 +62,13 @@ Tensor Shard::rows(const Tensor& y) const { return first_rows(y, inputs, static_
 ShardRunner::ShardRunner(const Graph& graph, const Dataset& data, const Training& training, const TrainerOptions& options)
     : graph_(graph), data_(data), training_(training), options_(options),
       executor_(graph, {.trainable = training.trainable, .until = wanted_values(graph, training)}),
-      num_extra_(training.extra.size()), shard_size_(shard_size(data, training.couples_samples, options.batch)) {
+      num_extra_(training.extra.size()), shard_size_(shard_size(data, training.couples_samples, options)) {
   images_ = image_inputs(graph, executor_.inputs());
   for (const ValueId id : training.trainable) leaves_.push_back(executor_.parameter(id));
   for (const Tensor& extra : training.extra) leaves_.push_back(extra.detach().clone(at::MemoryFormat::Contiguous).set_requires_grad(true));
   if (!data_.is_batch_fixed() || !takes_any_batch()) return;
   data_ = data_.in_batches(options.batch);
-  shard_size_ = shard_size(data_, training.couples_samples, options.batch);
+  shard_size_ = shard_size(data_, training.couples_samples, options);
 }
 
 int64_t ShardRunner::num_parts(std::span<const int64_t> samples) const {
@@ -122,16 +125,51 @@ ShardRunner::Answer ShardRunner::answer(const Dataset& data, std::span<const int
   return {std::move(values), loss};
 }
 
+/// First and number of the parts of this process.
+std::pair<int64_t, int64_t> ShardRunner::own_parts(int64_t all) const {
+  if (options_.group == nullptr) return {0, all};
+  const int64_t rank = options_.group->rank, size = options_.group->size;
+  const int64_t first = all * rank / size;
+  return {first, all * (rank + 1) / size - first};
+}
+
+/// One message: losses, what is there at all, and all gradients.
+void ShardRunner::add_over_group(BatchGradient& total) const {
+  const bool is_double = std::any_of(leaves_.begin(), leaves_.end(), [](const Tensor& leaf) { return leaf.scalar_type() == at::kDouble; });
+  std::vector<double> facts = {total.loss, total.weight, Progress::stop_requested() ? 1.0 : 0.0};
+  for (const Tensor& one : total.tensors) facts.push_back(one.defined() ? 1 : 0);
+  const Tensor told = at::tensor(facts, at::kDouble);
+  options_.group->all_reduce(told);
+  std::vector<Tensor> flat;
+  for (size_t k = 0; k < leaves_.size(); ++k) {
+    const Tensor& one = total.tensors[k];
+    flat.push_back((one.defined() ? one : at::zeros_like(leaves_[k])).detach().reshape({-1}).to(is_double ? at::kDouble : at::kFloat));
+  }
+  const Tensor sums = at::cat(flat);
+  options_.group->all_reduce(sums);
+  int64_t place = 0;
+  for (size_t k = 0; k < leaves_.size(); ++k) {
+    const int64_t size = leaves_[k].numel();
+    const bool is_there = told[static_cast<int64_t>(k) + 3].item<double>() > 0;
+    total.tensors[k] = is_there ? sums.narrow(0, place, size).view(leaves_[k].sizes()).to(leaves_[k].scalar_type()) : Tensor();
+    place += size;
+  }
+  total.loss = told[0].item<double>();
+  total.weight = told[1].item<double>();
+  total.is_stopped = told[2].item<double>() > 0;
+}
+
 BatchGradient ShardRunner::gradient(std::span<const int64_t> samples, int64_t epoch) const {
   struct Part {
     std::vector<Tensor> gradients;
     double loss = 0, weight = 0;
   };
-  std::vector<Part> parts(static_cast<size_t>(num_parts(samples)));
+  const auto [first, count] = own_parts(num_parts(samples));
+  std::vector<Part> parts(static_cast<size_t>(count));
   BatchGradient total{std::vector<Tensor>(leaves_.size()), 0, 0};
   const auto work = [&](int64_t i) {
     const c10::AutoGradMode mode(true);
-    const LossSum loss = answer(data_, part(samples, i), epoch, true).loss;
+    const LossSum loss = answer(data_, part(samples, first + i), epoch, true).loss;
     if (!loss.sum.requires_grad()) refuse_training(graph_, training_.trainable);
     Part& mine = parts[static_cast<size_t>(i)];
     mine.gradients = torch::autograd::grad({loss.sum}, leaves_, {}, false, false, /*allow_unused=*/true);
@@ -147,11 +185,12 @@ BatchGradient ShardRunner::gradient(std::span<const int64_t> samples, int64_t ep
     total.loss += mine.loss;
     total.weight += mine.weight;
   };
-  ordered_for(static_cast<int64_t>(parts.size()), work, finish);
+  ordered_for(count, work, finish);
+  if (options_.group != nullptr) add_over_group(total);
   return total;
 }
 
-double ShardRunner::mean_loss(std::span<const int64_t> samples) const {
+MeanLoss ShardRunner::mean_loss(std::span<const int64_t> samples) const {
   std::vector<double> losses(static_cast<size_t>(num_parts(samples)), 0), weights = losses;
   parallel_for(static_cast<int64_t>(losses.size()), [&](int64_t i) {
     if (Progress::stop_requested()) throw Interrupted();
@@ -165,7 +204,15 @@ double ShardRunner::mean_loss(std::span<const int64_t> samples) const {
     loss += losses[i];
     weight += weights[i];
   }
-  return weight > 0 ? loss / weight : 0;
+  if (weight <= 0) return {};
+  const double mean = loss / weight;
+  double squares = 0, count = 0;
+  for (size_t i = 0; i < losses.size(); ++i) {
+    if (weights[i] <= 0) continue;
+    squares += weights[i] * std::pow(losses[i] / weights[i] - mean, 2);
+    ++count;
+  }
+  return {mean, count > 1 ? std::sqrt(squares / weight / (count - 1)) : 0};
 }
 
 }  // namespace niwaki

@@ -9,11 +9,18 @@ namespace niwaki {
 struct BatchGradient {
   std::vector<Tensor> tensors;               // by leaf; undefined where the loss does not depend on it
   double loss = 0, weight = 0;
+  bool is_stopped = false;                   // one of the processes was asked to stop
+};
+
+/// A mean over samples and its standard error, from the means of the shards; 0 for a single one.
+struct MeanLoss {
+  double mean = 0, error = 0;
 };
 
 /// Splits batches into shards of a fixed size and runs them side by side; sums are taken in their order, so that they are the
 /// same for any number of threads. A model whose batch is fixed, and which yet gives several at once what it gives each, is
-/// run in shards like others; its interface stays.
+/// run in shards like others; its interface stays. In a group of processes each takes its part of the shards, and all get the
+/// sums over all of them.
 class ShardRunner {
  public:
   ShardRunner(const Graph& graph, const Dataset& data, const Training& training, const TrainerOptions& options);
@@ -23,7 +30,7 @@ class ShardRunner {
   /// E3320 where nothing trainable reaches the loss.
   BatchGradient gradient(std::span<const int64_t> samples, int64_t epoch) const;
   /// Mean loss of these samples as they are, without gradients.
-  double mean_loss(std::span<const int64_t> samples) const;
+  MeanLoss mean_loss(std::span<const int64_t> samples) const;
 
  private:
   struct Answer {
@@ -32,6 +39,8 @@ class ShardRunner {
   };
   Answer answer(const Dataset& data, std::span<const int64_t> samples, int64_t epoch, bool is_training) const;
   bool takes_any_batch() const;
+  std::pair<int64_t, int64_t> own_parts(int64_t all) const;
+  void add_over_group(BatchGradient& total) const;
   std::span<const int64_t> part(std::span<const int64_t> samples, int64_t index) const;
   int64_t num_parts(std::span<const int64_t> samples) const;
 

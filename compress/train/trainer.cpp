@@ -1,11 +1,15 @@
 #include "compress/train/trainer.h"
 
+#include "compress/digest.h"
 #include "compress/error.h"
 #include "compress/parallel.h"
 #include "compress/train/checkpoint.h"
 #include "compress/train/fingerprint.h"
+#include "compress/train/process_group.h"
+#include "compress/train/regrow.h"
 #include "compress/train/sample_order.h"
 #include "compress/train/shard_runner.h"
+#include "compress/train/shared_weights.h"
 #include "compress/train/trainable.h"
 #include "compress/train/weight_mask.h"
 
@@ -52,9 +56,17 @@ class Loop {
       masks_.push_back(found == training.masks.end() ? Tensor() : found->second);
     }
     masks_.resize(runner_.leaves().size());
+    size_t leaf = 0;
+    for (const ValueId id : training.trainable) {
+      const auto codes = training.shared.find(id);
+      codes_.push_back(codes == training.shared.end() ? Tensor() : codes->second);
+      if (training.behind.contains(id) && masks_[leaf].defined()) moving_.push_back(leaf);
+      ++leaf;
+    }
+    codes_.resize(masks_.size());
     for (const ValueId id : training.trainable) settles_.push_back(training.settled.contains(id));
     settles_.resize(masks_.size(), false);
-    if (!options.checkpoint.empty()) fingerprint_ = training_fingerprint(graph, data_, training, options);
+    if (!options.checkpoint.empty() || options.group != nullptr) fingerprint_ = training_fingerprint(graph, data_, training, options);
   }
 
   TrainReport run() {
@@ -85,15 +97,21 @@ class Loop {
  private:
   const std::vector<Tensor>& effective() const { return options_.average > 0 ? state_.average : state_.weights; }
   void save() const {
-    if (!options_.checkpoint.empty() && !good_.weights.empty()) save_checkpoint(options_.checkpoint, fingerprint_, good_);
+    const bool is_writer = options_.group == nullptr || options_.group->is_first();
+    if (is_writer && !options_.checkpoint.empty() && !good_.weights.empty()) save_checkpoint(options_.checkpoint, fingerprint_, good_);
   }
   void restore(const TrainState& from);
+  std::optional<TrainState> stopped_state(std::string& why) const;
   void start();
   void step();
   void change_weights(const BatchGradient& gradient, double norm);
+  void put_masks_behind();
+  void change_behind(size_t k, const Tensor& gradient, const StepOptions& step);
+  /// Place in moving_ of a leaf whose mask moves in this step.
+  std::optional<size_t> moving(size_t leaf) const;
   void restart(const std::string& what);
   void end_epoch();
-  double validation();
+  MeanLoss validation();
   void describe();
 
   const TrainerOptions& options_;
@@ -103,6 +121,8 @@ class Loop {
   const SampleOrder order_;
   ShardRunner runner_;
   std::vector<Tensor> masks_;                // by leaf; undefined: none
+  std::vector<Tensor> codes_;                // by leaf, of weights that share values; undefined: none
+  std::vector<size_t> moving_;               // leaves whose masks may move
   std::vector<bool> settles_;                // by leaf
   int64_t per_epoch_ = 1, total_ = 1, interval_ = 1;
   std::string fingerprint_;
@@ -120,13 +140,30 @@ void Loop::restore(const TrainState& from) {
   for (size_t i = 0; i < weights.size(); ++i) weights[i].copy_(next.weights[i]);
   next.weights = weights;
   state_ = std::move(next);
+  for (size_t k = 0; k < moving_.size(); ++k) masks_[moving_[k]] = state_.masks[k];
+}
+
+/// Lets weights that a mask hides start from what they were.
+void Loop::put_masks_behind() {
+  const std::vector<ValueId> ids(training_.trainable.begin(), training_.trainable.end());
+  for (const size_t leaf : moving_) {
+    state_.masks.push_back(masks_[leaf]);
+    state_.behind.push_back(at::where(masks_[leaf], state_.weights[leaf], training_.behind.at(ids[leaf])).contiguous());
+  }
+}
+
+/// Of the checkpoint that there is; in a group, of the first process.
+std::optional<TrainState> Loop::stopped_state(std::string& why) const {
+  std::string bytes = checkpoint_bytes(options_.checkpoint);
+  if (options_.group != nullptr) bytes = options_.group->broadcast(bytes);
+  return read_checkpoint(std::as_bytes(std::span(bytes)), options_.checkpoint, fingerprint_, why);
 }
 
 void Loop::start() {
   progress_.start("train", total_);
   for (const Tensor& leaf : runner_.leaves()) state_.weights.push_back(leaf.detach());
   std::string why;
-  const auto found = options_.checkpoint.empty() ? std::nullopt : load_checkpoint(options_.checkpoint, fingerprint_, why);
+  const auto found = stopped_state(why);
   if (!why.empty()) report_.notes.push_back(why);
   if (found) {
     restore(*found);
@@ -137,11 +174,12 @@ void Loop::start() {
   for (size_t i = 0; i < masks_.size(); ++i) {
     if (masks_[i].defined()) state_.weights[i].copy_(apply_mask(state_.weights[i], masks_[i]));
   }
+  put_masks_behind();
   state_.moments = make_moments(state_.weights, options_.optimizer);
   if (options_.average > 0) {
     for (const Tensor& w : state_.weights) state_.average.push_back(w.clone());
   }
-  state_.validation_before = validation();
+  state_.validation_before = validation().mean;
   state_.best_loss = std::isfinite(state_.validation_before) ? state_.validation_before : std::numeric_limits<double>::infinity();
 }
 
@@ -159,11 +197,14 @@ void Loop::step() {
   const auto count = std::min(options_.batch, order_.num_training() - place);
   const auto batch = std::span<const int64_t>(samples_).subspan(static_cast<size_t>(place), static_cast<size_t>(count));
   BatchGradient gradient = runner_.gradient(batch, epoch);
+  if (gradient.is_stopped) throw Interrupted();
   double squares = 0;
   for (size_t i = 0; i < gradient.tensors.size(); ++i) {
     Tensor& one = gradient.tensors[i];
-    if (one.defined() && masks_[i].defined()) one = apply_mask(one, masks_[i]);
-    if (one.defined()) squares += std::pow(at::linalg_vector_norm(one, 2, std::nullopt, false, at::kDouble).item<double>(), 2);
+    if (!one.defined()) continue;
+    const Tensor felt = masks_[i].defined() ? apply_mask(one, masks_[i]) : one;
+    squares += codes_[i].defined() ? shared_squares(felt, codes_[i]) : std::pow(at::linalg_vector_norm(felt, 2, std::nullopt, false, at::kDouble).item<double>(), 2);
+    if (!moving(i)) one = codes_[i].defined() ? shared_gradient(felt, codes_[i]) : felt;
   }
   if (!std::isfinite(gradient.loss) || !std::isfinite(squares)) {
     return restart(cat("batch ", state_.step % per_epoch_, " of epoch ", epoch + 1, " (step ", state_.step, ")"));
@@ -177,7 +218,24 @@ void Loop::step() {
   progress_.advance(1);
 }
 
+std::optional<size_t> Loop::moving(size_t leaf) const {
+  if (state_.behind.empty()) return std::nullopt;
+  const auto found = std::find(moving_.begin(), moving_.end(), leaf);
+  return found == moving_.end() ? std::nullopt : std::optional(static_cast<size_t>(found - moving_.begin()));
+}
+
+/// Changes a weight behind its mask as well, and the mask where it is time.
+void Loop::change_behind(size_t k, const Tensor& gradient, const StepOptions& step) {
+  const size_t leaf = moving_[k];
+  const Tensor& whole = state_.behind[k];
+  update(whole, gradient, state_.moments, leaf, step);
+  if (state_.step % kMoveEvery == 0) masks_[leaf] = state_.masks[k] = moved_mask(whole, state_.masks[k]);
+  state_.weights[leaf].copy_(apply_mask(whole, masks_[leaf]));
+  if (options_.average > 0) state_.average[leaf].copy_(apply_mask(state_.average[leaf], masks_[leaf]));
+}
+
 void Loop::change_weights(const BatchGradient& gradient, double norm) {
+  if (static_cast<double>(state_.step) >= kMovesUntil * static_cast<double>(total_)) state_.behind.clear();
   const double share = learning_rate_share(options_.schedule, options_.warm_up, state_.step, total_) * state_.rate_share;
   StepOptions step{options_.optimizer, options_.learning_rate * share, 0, options_.momentum};
   const double scale = (options_.clip > 0 && norm > options_.clip ? options_.clip / norm : 1) / gradient.weight;
@@ -188,8 +246,12 @@ void Loop::change_weights(const BatchGradient& gradient, double norm) {
     const bool is_settled = settles_[i] && count >= kSettledFrom * static_cast<double>(total_);
     if (gradient.tensors[i].defined() && !is_settled) {
       step.weight_decay = i < runner_.num_constants() && w.dim() >= 2 ? options_.weight_decay : 0;
-      update(w, gradient.tensors[i] * scale, state_.moments, i, step);
-      if (mask.defined()) {
+      const Tensor slope = gradient.tensors[i] * scale;
+      const auto moves = moving(i);
+      if (moves) change_behind(*moves, slope, step);
+      else update(w, slope, state_.moments, i, step);
+      if (codes_[i].defined()) w.copy_(tied(w, codes_[i]));
+      if (mask.defined() && !moves) {
         w.copy_(apply_mask(w, mask));
         state_.moments.first[i].copy_(apply_mask(state_.moments.first[i], mask));
         if (!state_.moments.second.empty()) state_.moments.second[i].copy_(apply_mask(state_.moments.second[i], mask));
@@ -215,36 +277,38 @@ void Loop::restart(const std::string& what) {
 }
 
 /// Of the weights that count; NaN where nothing is held out.
-double Loop::validation() {
-  if (order_.held_out().empty()) return kNone;
+MeanLoss Loop::validation() {
+  if (order_.held_out().empty()) return {kNone, 0};
   if (options_.average <= 0) return runner_.mean_loss(order_.held_out());
   std::vector<Tensor> kept;
   for (size_t i = 0; i < state_.weights.size(); ++i) {
     kept.push_back(state_.weights[i].clone());
     state_.weights[i].copy_(state_.average[i]);
   }
-  const double loss = runner_.mean_loss(order_.held_out());
+  const MeanLoss loss = runner_.mean_loss(order_.held_out());
   for (size_t i = 0; i < kept.size(); ++i) state_.weights[i].copy_(kept[i]);
   return loss;
 }
 
+/// The last state that is as good as the best one, up to the noise of the samples held out, is kept: it was trained longest,
+/// at the lowest learning rates (the one-standard-error rule of Breiman et al., 1984).
 void Loop::end_epoch() {
-  const double loss = validation();
+  const MeanLoss loss = validation();
   const double rate = options_.learning_rate * state_.rate_share *
                       learning_rate_share(options_.schedule, options_.warm_up, state_.step - 1, total_);
-  for (const double number : {state_.loss_sum / std::max(state_.loss_weight, 1e-30), loss, rate}) state_.history.push_back(number);
+  for (const double number : {state_.loss_sum / std::max(state_.loss_weight, 1e-30), loss.mean, rate}) state_.history.push_back(number);
   state_.loss_sum = state_.loss_weight = 0;
   if (order_.held_out().empty()) return;
-  if (loss < state_.best_loss) {
-    state_.best_loss = loss;
+  const bool is_lowest = loss.mean < state_.best_loss;
+  if (is_lowest) state_.best_loss = loss.mean;
+  const bool is_above_start = loss.mean >= state_.validation_before;
+  if (is_lowest || (!is_above_start && loss.mean <= state_.best_loss + loss.error)) {
     state_.best_epoch = static_cast<int64_t>(state_.history.size() / 3);
-    state_.bad_epochs = 0;
     state_.best.clear();
     for (const Tensor& w : effective()) state_.best.push_back(w.clone());
-  } else {
-    ++state_.bad_epochs;
-    state_.is_done = options_.patience > 0 && state_.bad_epochs >= options_.patience && state_.step < total_;
   }
+  state_.bad_epochs = is_lowest ? 0 : state_.bad_epochs + 1;
+  state_.is_done = options_.patience > 0 && state_.bad_epochs >= options_.patience && state_.step < total_;
 }
 
 void Loop::describe() {
@@ -261,6 +325,17 @@ void Loop::describe() {
   if (idle > 0) report_.notes.push_back(cat(idle, " of ", updates.size(), " trainable tensors do not reach the loss"));
 }
 
+/// Processes of a group that end with other weights did not train together.
+void require_same_weights(const std::vector<Tensor>& weights, const ProcessGroup& group) {
+  Sha256 digest;
+  for (const Tensor& w : weights) {
+    const Tensor numbers = w.contiguous();
+    digest.update({static_cast<const std::byte*>(numbers.const_data_ptr()), numbers.nbytes()});
+  }
+  const std::string mine = digest.hex();
+  if (group.broadcast(mine) != mine) throw InternalError(cat("process ", group.rank, " of ", group.size, " ended with other weights than the first one"));
+}
+
 }  // namespace
 
 TrainReport train(Graph& graph, const Dataset& data, const Training& training, const TrainerOptions& options, Progress& progress) {
@@ -269,6 +344,7 @@ TrainReport train(Graph& graph, const Dataset& data, const Training& training, c
   Loop loop(graph, data, training, options, progress);
   TrainReport report = loop.run();
   const std::vector<Tensor> best = loop.result();
+  if (options.group != nullptr) require_same_weights(best, *options.group);
   size_t i = 0;
   for (const ValueId id : training.trainable) {
     if (best.empty()) break;

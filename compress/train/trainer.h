@@ -12,6 +12,8 @@
 
 namespace niwaki {
 
+struct ProcessGroup;
+
 struct TrainerOptions {
   OptimizerKind optimizer = OptimizerKind::adamw;
   double learning_rate = 1e-3, weight_decay = 1e-4, momentum = 0.9;   // decay: of tensors of rank 2 and more
@@ -27,6 +29,7 @@ struct TrainerOptions {
   uint64_t seed = 0;
   std::string checkpoint = "";               // path; "": none
   double checkpoint_seconds = 20;
+  const ProcessGroup* group = nullptr;       // processes that train together; null: this one alone
 };
 
 /// A part of a batch on its way through the student; several are at work at once.
@@ -49,6 +52,8 @@ using Loss = std::function<LossSum(const Shard&)>;
 struct Training {
   std::set<ValueId> trainable;               // constants of the graph; see trainable_constants()
   std::map<ValueId, Tensor> masks = {};      // bool, true = keep: the others stay +0.0; see masks_of_zeros()
+  std::map<ValueId, Tensor> behind = {};     // what stands behind masks that may move: weights as they were, or zeros; see regrow.h
+  std::map<ValueId, Tensor> shared = {};     // codes of weights that keep sharing their values; see codes_of_shared()
   std::vector<ValueId> watched = {};         // values of the main body that the loss reads beside the outputs
   Loss loss;
   bool couples_samples = false;              // the loss needs whole batches
@@ -75,8 +80,8 @@ struct TrainReport {
   std::vector<Tensor> extra;                 // as trained
 };
 
-/// Trains and writes the constants of the best state into `graph`: of the lowest validation loss, the start included, or of
-/// the last step where nothing is held out. The same bytes for any number of threads, and after a stop and a resume.
+/// Trains and writes the constants of the best state into `graph`: the last one whose validation loss is lower than at the start
+/// and no more than a standard error above the lowest; the start where none is; or the last step where nothing is held out. The same bytes for any number of threads, and after a stop and a resume.
 /// E3320 where no trainable constant reaches the loss, E3321 where losses are not finite.
 TrainReport train(Graph& graph, const Dataset& data, const Training& training, const TrainerOptions& options, Progress& progress);
 

@@ -50,6 +50,7 @@ double wanted_sparsity(const PruneWeightsOptions& options) {
 struct Method {
   Importance importance = Importance::magnitude;
   bool refit = false, has_sums = false;      // has_sums: runs the data
+  bool trains_next = false;                  // what is kept matters, its values do not
   bool makes_up = false;                     // kept weights and biases make up for what goes
   Pattern pattern;
   double sparsity = 0.5;
@@ -60,11 +61,14 @@ Method method_of(const Graph& graph, const PruneWeightsOptions& options, PassCon
   std::string reason = context.calibration ? "" : "there is no calibration data";
   if (reason.empty() && options.needs().calibration == false && !unsupported_nodes(graph).empty()) reason = "the built-in executor cannot run the model";
   const bool can_run = reason.empty();
-  if (options.importance == Importance::automatic) method.importance = can_run ? Importance::sparse_gpt : Importance::magnitude;
-  method.refit = can_run && options.refit.value_or(true);
+  // training finds better values than a fit to few samples does, and starts best from the largest weights as they are
+  method.trains_next = context.trains_next && method.pattern.of == 0 && options.importance == Importance::automatic;
+  if (options.importance == Importance::automatic) method.importance = can_run && !method.trains_next ? Importance::sparse_gpt : Importance::magnitude;
+  method.refit = can_run && options.refit.value_or(!method.trains_next);
   method.has_sums = method.refit || (can_run && method.importance != Importance::magnitude);
   method.makes_up = method.refit || method.importance == Importance::sparse_gpt;
-  if (!can_run && options.refit.value_or(true)) {
+  if (method.trains_next) context.report.notes.push_back("N3014: the next step trains: the smallest weights go, and those that are kept are left to it");
+  else if (!can_run && options.refit.value_or(true)) {
     context.report.notes.push_back(cat("N3010: ", reason, ": the smallest weights of each layer go, and the others stay as they are"));
   }
   return method;
@@ -255,10 +259,11 @@ void Pruner::count_zeros() {
   for (const Work& work : works_) total += work.layer.size();
   total = zero_count(total, method_.sparsity);
   std::vector<int64_t> counts;
-  if (options_.scope == Scope::global) {
+  const bool is_shared = options_.allocation == Allocation::automatic;
+  if (options_.scope == Scope::global || (is_shared && method_.trains_next)) {
     for (const Work& work : works_) scores.push_back(lamp_scores(work.weights));
     for (const Tensor& mask : lowest_masks(scores, total)) counts.push_back((~mask).sum().item<int64_t>());
-  } else if (options_.allocation == Allocation::automatic && method_.has_sums && works_.size() > 1) {
+  } else if (is_shared && method_.has_sums && works_.size() > 1) {
     counts = best_counts(total);
   }
   for (size_t i = 0; i < counts.size(); ++i) works_[i].num_zeros = counts[i];
@@ -406,6 +411,7 @@ void Pruner::run() {
     return;
   }
   context_.progress.start("prune", static_cast<int64_t>(works_.size()));
+  context_.report.may_regrow = context_.trains_next && method_.pattern.of == 0;
   count_zeros();
   for (const auto& stage : stages()) prune_stage(stage);
   if (method_.refit) settle_batch_norm(graph_, original_, context_);

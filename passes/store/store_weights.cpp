@@ -165,9 +165,29 @@ StoredForm integer_form(const Graph& graph, const Constant& weight, const Layout
   return form;
 }
 
+/// Behind DequantizeLinear, which has scales along one axis at most.
+std::optional<StoredForm> plain_form(const Graph& graph, const Constant& weight, const std::vector<int64_t>& channels, Granularity granularity) {
+  if (channels.size() != 1 && granularity != Granularity::per_tensor) return std::nullopt;
+  const bool by_channel = granularity == Granularity::per_channel;
+  if (weight.dtype != DType::float32 || graph.opset() < (by_channel ? 13 : 10)) return std::nullopt;
+  const Quantized quantized = quantize_weight(values(weight), layout_of(weight, channels, granularity, 0), 8, false);
+  StoredForm form;
+  const auto codes = form.constant(quantized.codes), scale = form.constant(quantized.scale.reshape(by_channel ? at::IntArrayRef{-1} : at::IntArrayRef{}));
+  if (by_channel) form.node("DequantizeLinear", {codes, scale}, {{"axis", channels[0]}});
+  else form.node("DequantizeLinear", {codes, scale});
+  return form;
+}
+
 /// The smallest form of the weight in `bits` bits or in 8, with the bytes that it adds to the file.
 std::pair<StoredForm, int64_t> smallest_form(const Graph& graph, const ConstantStore& store, const Weight& weight, const StoreWeightsOptions& options) {
   const Constant& constant = *graph.constant(weight.id);
+  if (options.plain && options.bits == 8) {
+    auto plain = plain_form(graph, constant, weight.channels, options.granularity.value_or(Granularity::per_channel));
+    if (plain) {
+      const int64_t growth = store.growth(weight.id, *plain);
+      return {*std::move(plain), growth};
+    }
+  }
   const double share = share_of_numbers(values(constant));
   const bool is_sparse = share < kFewNumbers;                             // blocks have as many numbers as without zeros
   const int64_t block_size = is_sparse ? std::llround(static_cast<double>(options.block_size) / std::max(share, kLeastShare)) : options.block_size;

@@ -57,7 +57,7 @@ class Lesson {
     teacher_.emplace(teacher_graph_, graph, teacher_values());
     const TrainerOptions plan = options.trainer(context);
     const bool sees_all = plan.steps == 0 || plan.steps * plan.batch >= context.training->num_samples();
-    if (sees_all && !plan.augment.is_on()) teacher_->remember(*context.training, kCacheBytes, context.progress);
+    if (sees_all && !plan.augment.is_on()) teacher_->remember(*context.training, kCacheBytes, context.progress, context.group);
   }
 
   std::vector<ValueId> watched() const {
@@ -175,7 +175,7 @@ namespace {
 void distill_floats(Graph& graph, const Graph& named, const DistillOptions& options, PassContext& context) {
   const Graph student = graph;               // the trainer writes into `graph` while the lesson reads
   const auto lesson = std::make_shared<Lesson>(student, named, options, context);
-  Training training = training_of(graph, lesson->watched(), context);
+  Training training = training_of(graph, lesson->watched(), options, context);
   training.loss = [lesson](const Shard& shard) { return (*lesson)(shard); };
   training.couples_samples = lesson->couples_samples();
   training.identity = cat("distill ", lesson->describe());

@@ -24,7 +24,7 @@ Answer chosen_answer(const Graph& graph, const std::string& name) {
 void finetune_floats(Graph& graph, const FinetuneOptions& options, PassContext& context) {
   const Answer answer = chosen_answer(graph, options.output_name);
   const LabelTarget target = label_target(graph, answer, options.loss, *context.training);
-  Training training = training_of(graph, {answer.scores}, context);
+  Training training = training_of(graph, {answer.scores}, options, context);
   const size_t place = graph.main().outputs.size();      // outputs come before what is watched
   training.loss = [target, place](const Shard& shard) { return label_loss(target, shard.values[place], shard); };
   training.identity = cat("finetune ", describe(target), " of ", graph.value(answer.output).name);

@@ -2,6 +2,7 @@
 
 #include "compress/error.h"
 #include "compress/parallel.h"
+#include "compress/train/process_group.h"
 
 #include <c10/core/GradMode.h>
 #include <c10/util/accumulate.h>
@@ -116,7 +117,7 @@ std::vector<Tensor> Teacher::run(const RunValues& given, int64_t count) const {
   return answers;
 }
 
-void Teacher::remember(const Dataset& data, int64_t most_bytes, Progress& progress) {
+void Teacher::remember(const Dataset& data, int64_t most_bytes, Progress& progress, const ProcessGroup* group) {
   const int64_t samples = data.num_samples(), chunks = (samples + kChunk - 1) / kChunk;
   const auto ask = [&](int64_t chunk) {
     std::vector<int64_t> ids(static_cast<size_t>(std::min(kChunk, samples - chunk * kChunk)));
@@ -134,20 +135,29 @@ void Teacher::remember(const Dataset& data, int64_t most_bytes, Progress& progre
   for (const Tensor& one : first) {
     std::vector<int64_t> sizes = one.sizes().vec();
     sizes[0] = samples;
-    kept.push_back(at::empty(sizes, one.options()));
+    kept.push_back(at::zeros(sizes, one.options()));
   }
   bool is_even = true;                       // rows of other lengths cannot lie in one tensor
-  progress.start("teacher", chunks);
-  std::vector<std::vector<Tensor>> found(static_cast<size_t>(chunks));
-  const auto put = [&](int64_t chunk) {
-    const std::vector<Tensor> rows = std::move(found[static_cast<size_t>(chunk)]);
+  const int64_t first_chunk = group == nullptr ? 0 : chunks * group->rank / group->size;
+  const int64_t own = group == nullptr ? chunks : chunks * (group->rank + 1) / group->size - first_chunk;
+  progress.start("teacher", own);
+  std::vector<std::vector<Tensor>> found(static_cast<size_t>(own));
+  const auto put = [&](int64_t place) {
+    const int64_t chunk = first_chunk + place;
+    const std::vector<Tensor> rows = std::move(found[static_cast<size_t>(place)]);
     for (size_t i = 0; i < rows.size(); ++i) {
       is_even &= rows[i].sizes().slice(1) == kept[i].sizes().slice(1);
       if (is_even) kept[i].narrow(0, chunk * kChunk, rows[i].size(0)).copy_(rows[i]);
     }
     progress.advance();
   };
-  ordered_for(chunks, [&](int64_t chunk) { found[static_cast<size_t>(chunk)] = chunk == 0 ? first : ask(chunk); }, put);
+  ordered_for(own, [&](int64_t place) { found[static_cast<size_t>(place)] = first_chunk + place == 0 ? first : ask(first_chunk + place); }, put);
+  if (group != nullptr) {
+    const Tensor uneven = at::full({1}, is_even ? 0.0 : 1.0, at::kDouble);
+    group->all_reduce(uneven);
+    is_even = uneven.item<double>() == 0;
+    for (size_t i = 0; i < kept.size() && is_even; ++i) group->all_reduce(kept[i]);
+  }
   if (is_even) kept_ = std::move(kept);
 }
 

@@ -14,8 +14,8 @@ class Teacher {
   Teacher(const Graph& graph, const Graph& student, std::vector<ValueId> wanted);
 
   /// Asks for all samples now, in batches that do not depend on how training goes, and keeps the answers; nothing is kept where
-  /// they take more than `most_bytes`.
-  void remember(const Dataset& data, int64_t most_bytes, Progress& progress);
+  /// they take more than `most_bytes`. In a group each process asks for its part, and all keep all answers.
+  void remember(const Dataset& data, int64_t most_bytes, Progress& progress, const ProcessGroup* group = nullptr);
 
   /// One tensor per wanted value, for the samples of a shard; safe to call from several threads.
   std::vector<Tensor> answers(const Shard& shard) const;

@@ -2,6 +2,7 @@
 
 #include "compress/error.h"
 #include "compress/ops/fake_quantize.h"
+#include "compress/train/shared_weights.h"
 #include "compress/train/trainable.h"
 #include "compress/train/weight_mask.h"
 
@@ -39,6 +40,33 @@ std::set<ValueId> logarithms_of(const Graph& graph) {
   return found;
 }
 
+/// What the masked weights were before they were masked, or zeros where nobody knows.
+std::map<ValueId, Tensor> weights_behind(const Graph& graph, const Training& training, const TrainOptions& options, const PassContext& context) {
+  std::map<ValueId, Tensor> behind;
+  const bool may_move = options.regrow == Regrow::on || (options.regrow == Regrow::automatic && context.unmasked != nullptr && !options.qat);
+  if (!may_move) return behind;
+  for (const auto& [id, mask] : training.masks) {
+    if (training.shared.contains(id)) continue;
+    const auto earlier = context.unmasked == nullptr ? std::nullopt : context.unmasked->find_value(graph.value(id).name);
+    const Constant* constant = earlier ? context.unmasked->constant(*earlier) : nullptr;
+    const bool is_known = constant != nullptr && constant->sizes == graph.constant(id)->sizes && constant->dtype == graph.constant(id)->dtype;
+    if (is_known) behind[id] = values(*constant);
+    else if (options.regrow == Regrow::on) behind[id] = at::zeros_like(values(*graph.constant(id)));
+  }
+  return behind;
+}
+
+/// Says how many zeros moved.
+void count_moves(const Graph& before, const Graph& after, const Training& training, PassReport& report) {
+  int64_t zeros = 0, moved = 0;
+  for (const auto& [id, behind] : training.behind) {
+    const Tensor was_zero = values(*before.constant(id)).eq(0);
+    zeros += was_zero.sum().item<int64_t>();
+    moved += (was_zero & values(*after.constant(id)).ne(0)).sum().item<int64_t>();
+  }
+  if (zeros > 0) report.notes.push_back(cat("N3033: ", moved, " of ", zeros, " zeros moved to other places of their tensors; `regrow: off` keeps the masks"));
+}
+
 /// Every node that reads a trained constant.
 void list_nodes(const Graph& before, const Graph& after, const Training& training, PassReport& report) {
   for (const NodeId id : after.main().nodes) {
@@ -71,10 +99,10 @@ TrainerOptions TrainOptions::trainer(const PassContext& context) const {
   return {.optimizer = optimizer, .learning_rate = lr, .weight_decay = weight_decay, .momentum = momentum,
           .epochs = epochs > 0 || steps > 0 ? epochs : kDefaultEpochs, .steps = steps, .batch = batch, .schedule = schedule, .warm_up = warm_up,
           .clip = clip, .average = average, .patience = patience, .hold_out = hold_out, .augment = {.flip = flip, .crop = crop},
-          .seed = context.seed, .checkpoint = context.checkpoint};
+          .seed = context.seed, .checkpoint = context.checkpoint, .group = context.group};
 }
 
-Training training_of(const Graph& graph, const std::vector<ValueId>& wanted, const PassContext& context) {
+Training training_of(const Graph& graph, const std::vector<ValueId>& wanted, const TrainOptions& options, const PassContext& context) {
   Training training;
   training.trainable = trainable_constants(graph, wanted, [&](NodeId id) { return is_free(graph, id, context); });
   if (training.trainable.empty()) {
@@ -82,6 +110,8 @@ Training training_of(const Graph& graph, const std::vector<ValueId>& wanted, con
   }
   training.settled = logarithms_of(graph);
   training.masks = masks_of_zeros(graph, training.trainable);
+  training.shared = codes_of_shared(graph, training.trainable);
+  training.behind = weights_behind(graph, training, options, context);
   training.watched = wanted;
   return training;
 }
@@ -94,6 +124,8 @@ TrainReport train_and_report(Graph& graph, const Training& training, const Train
   for (const std::string& note : done.notes) report.notes.push_back(cat("N3030: ", note));
   if (done.resumed_at > 0) report.notes.push_back(cat("N3031: went on at step ", done.resumed_at, " of a run that was stopped"));
   if (done.best_epoch == 0 && done.held_out_samples > 0) report.notes.push_back("W3323: no epoch lowered the loss of the samples that were held out: the weights stay as they were");
+  count_moves(before, graph, training, report);
+  if (!training.shared.empty()) report.notes.push_back(cat("N3034: ", training.shared.size(), " weight tensors keep sharing few values each"));
   report.details = summary(done, trainer);
   list_nodes(before, graph, training, report);
   return done;

@@ -14,6 +14,10 @@ constexpr auto names(QatMode) { return std::array{"auto", "static", "weight_only
 enum class QatGranularity { automatic, per_tensor, per_channel, per_block };
 constexpr auto names(QatGranularity) { return std::array{"auto", "per_tensor", "per_channel", "per_block"}; }
 
+/// Whether zeros of pruned weights may move to other places, as many as there are.
+enum class Regrow { automatic, on, off };
+constexpr auto names(Regrow) { return std::array{"auto", "on", "off"}; }
+
 /// What every pass that trains may be told.
 struct TrainOptions {
   int64_t epochs = 0, steps = 0;
@@ -27,6 +31,7 @@ struct TrainOptions {
   double hold_out = 0.05;
   bool flip = false;
   int64_t crop = 0;
+  Regrow regrow = Regrow::automatic;
   bool qat = false;
   int bits = 8;
   QatMode mode = QatMode::automatic;
@@ -58,6 +63,7 @@ struct TrainOptions {
         field("hold_out", &O::hold_out, "share of the samples, at most 1000, kept apart for the validation loss that chooses the best state").between(0, 0.9),
         field("flip", &O::flip, "mirror every other image"),
         field("crop", &O::crop, "move images by up to so many pixels").between(0, 1024),
+        field("regrow", &O::regrow, "may zeros of pruned weights change places; auto: right behind an unstructured prune step"),
         field("qat", &O::qat, "quantize as `quantize` does, and train the integers and their scales"),
         field("bits", &O::bits, "of qat: stored integer width, 8 or 4").between(4, 8),
         field("mode", &O::mode, "of qat: what is quantized; auto is static where integer kernels pay"),

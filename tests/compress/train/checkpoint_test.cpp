@@ -38,6 +38,8 @@ TrainState some_state() {
   state.best_loss = std::numeric_limits<double>::infinity();
   state.history = {0.1, std::nan(""), 1e-300};
   state.weights = {random_tensor({3, 4}, 1), at::zeros({0}), at::tensor({-0.0f})};
+  state.masks = {random_tensor({3, 4}, 2).gt(0)};
+  state.behind = {random_tensor({3, 4}, 3)};
   state.moments = make_moments(state.weights, OptimizerKind::adamw);
   state.moments.updates = {12, 0, 11};
   return state;
@@ -58,6 +60,8 @@ TEST_F(CheckpointTest, GivesBackEveryBit) {
   EXPECT_TRUE(at::equal(found->weights[0], state.weights[0]));
   EXPECT_TRUE(std::signbit(found->weights[2].item<float>()));
   EXPECT_TRUE(found->best.empty());
+  EXPECT_TRUE(at::equal(found->masks.at(0), state.masks[0]));
+  EXPECT_TRUE(at::equal(found->behind.at(0), state.behind[0]));
   EXPECT_EQ(found->moments.second.size(), 3u);
 }
 

@@ -207,6 +207,25 @@ TEST(Trainer, StopsEarlyAndKeepsTheBest) {
   EXPECT_TRUE(same_bytes(before, lesson.all()));
 }
 
+TEST(Trainer, KeepsTheLastStateThatIsAsGoodAsTheBest) {
+  const auto kept_epoch = [](const std::vector<double>& validation) {
+    Lesson lesson(400);
+    std::atomic<int64_t> calls = 0;
+    lesson.training.loss = [&](const Shard& shard) {
+      LossSum loss = cross_entropy(shard.values[0], shard.labels);
+      if (shard.values[0].requires_grad()) return loss;
+      const auto round = static_cast<size_t>(calls++ / 3);         // 20 samples are held out: shards of 8, 8 and 4
+      const double noise = shard.samples.size() == 8 ? (shard.samples[0] % 2 == 0 ? 0.1 : 0.08) : -0.2;
+      loss.sum = at::full({}, (validation.at(round) + noise) * loss.weight);
+      return loss;
+    };
+    return lesson.run({.epochs = 4, .batch = 32}).best_epoch;
+  };
+  EXPECT_EQ(kept_epoch({1, 0.5, 0.52, 0.9, 0.55}), 4);
+  EXPECT_EQ(kept_epoch({1, 0.5, 0.52, 0.9, 0.8}), 2);
+  EXPECT_EQ(kept_epoch({0.5, 0.51, 0.52, 0.52, 0.52}), 0) << "never what is above the start";
+}
+
 /// A tensor whose gradient is 1 moves by the learning rate at each step, so that all is known.
 TEST(Trainer, AveragesWeights) {
   const TrainerOptions options{.optimizer = OptimizerKind::sgd, .learning_rate = 0.1, .momentum = 0, .steps = 30, .batch = 16,

@@ -58,6 +58,27 @@ TEST(StoreWeights, SparseWeightsKeepZerosAndSmallCodes) {
   }
 }
 
+TEST(StoreWeights, PlainIntegersStandBehindDequantizeLinear) {
+  for (const char* granularity : {"per_channel", "per_tensor"}) {
+    const Applied applied = apply_pass("store_weights", two_layers(), {{"plain", true}, {"granularity", granularity}});
+    const Graph& graph = applied.after;
+    for (const auto& [name, axis] : {std::pair{"k", int64_t{0}}, std::pair{"w", int64_t{1}}}) {
+      const Node& node = graph.node(*graph.producer(*graph.find_value(name)));
+      EXPECT_EQ(node.op, "DequantizeLinear");
+      EXPECT_EQ(graph.constant(node.inputs[0])->dtype, DType::int8);
+      const bool by_channel = graph.constant(node.inputs[1])->sizes.size() == 1;
+      EXPECT_EQ(by_channel, std::string(granularity) == "per_channel");
+      if (by_channel) {
+        EXPECT_EQ(int_attribute(node, "axis", 9), axis);
+      }
+    }
+    const Tensor x = random_tensor({1, 8, 9, 9}, 3);
+    EXPECT_LT(relative_difference(run_graph(graph, {x})[0], run_graph(applied.before, {x})[0]), 0.03);
+  }
+  const Applied old = apply_pass("store_weights", two_layers(11), {{"plain", true}});
+  EXPECT_EQ(old.after.node(*old.after.producer(*old.after.find_value("k"))).op, "Mul") << "no scales of channels before opset 13";
+}
+
 TEST(StoreWeights, LeavesKeptNodesAlone) {
   Graph graph = two_layers();
   PassReport report{.pass = "store_weights"};

@@ -1,6 +1,8 @@
 #include "passes/train/finetune.h"
 
 #include "compress/error.h"
+#include "compress/pipeline.h"
+#include "passes/all_passes.h"
 #include "tests/passes/train/train_fixture.h"
 
 #include <gtest/gtest.h>
@@ -30,6 +32,50 @@ TEST(Finetune, KeepsZerosAndWhatItIsToldTo) {
   const Tensor trained = weight_of(done.after, "w1");
   EXPECT_TRUE(at::equal(trained.eq(0), pruned.eq(0)));
   EXPECT_FALSE(at::equal(trained, pruned));
+}
+
+/// Prunes and trains in one run; the reports of both.
+std::vector<PassReport> prune_and_train(Graph& graph, const Dataset& data, const Json& prune, const Json& train) {
+  const std::vector<Pass> passes = {all_passes().make("prune_weights", prune), all_passes().make("eliminate_dead_nodes"), all_passes().make("finetune", train)};
+  Progress progress;
+  return run(passes, graph, {.calibration = &data, .training = &data}, progress);
+}
+
+int64_t zeros_of(const Graph& graph) { return weight_of(graph, "w1").eq(0).sum().item<int64_t>(); }
+
+TEST(Finetune, RightBehindPruningMasksMove) {
+  const Graph teacher = small_net(24, 10);
+  const Dataset data = samples_for(teacher, teacher, 400, true);
+  const Json train = {{"epochs", 20}, {"lr", 2e-2}};
+  Graph moving = teacher, fixed = teacher, pattern = teacher;
+  const auto reports = prune_and_train(moving, data, {{"sparsity", 0.7}}, train);
+  EXPECT_TRUE(reports[0].may_regrow);
+  const auto is_pruned = [](const NodeReport& node) { return node.outcome == Outcome::changed; };
+  const auto pruned = std::find_if(reports[0].nodes.begin(), reports[0].nodes.end(), is_pruned);
+  ASSERT_NE(pruned, reports[0].nodes.end());
+  EXPECT_EQ(pruned->metrics.at("method"), "magnitude");
+  ASSERT_EQ(reports[2].notes.size(), 2u);
+  EXPECT_TRUE(reports[2].notes[1].starts_with("N3033: ")) << reports[2].notes[1];
+  EXPECT_FALSE(reports[2].notes[1].starts_with("N3033: 0 ")) << reports[2].notes[1];
+
+  Json kept = train;
+  kept["regrow"] = "off";
+  EXPECT_EQ(prune_and_train(fixed, data, {{"sparsity", 0.7}}, kept)[2].notes.size(), 1u);
+  EXPECT_EQ(zeros_of(moving), zeros_of(fixed));
+  EXPECT_FALSE(at::equal(weight_of(moving, "w1").eq(0), weight_of(fixed, "w1").eq(0)));
+
+  const auto patterned = prune_and_train(pattern, data, {{"pattern", "2:4"}}, train);
+  EXPECT_FALSE(patterned[0].may_regrow);
+  EXPECT_EQ(patterned[2].notes.size(), 1u);
+}
+
+TEST(Finetune, MasksOfAnEarlierRunMoveWhenAsked) {
+  Graph sparse = small_net(24, 50);
+  sparse.set_constant(*sparse.find_value("w1"), make_constant(at::where(weight_of(sparse, "w1").abs() < 0.3, weight_of(sparse, "w1"), at::zeros({}))));
+  const Dataset data = samples_for(sparse, small_net(24, 10), 400, true);
+  const Applied done = apply_pass("finetune", sparse, {{"epochs", 20}, {"lr", 2e-2}, {"regrow", "on"}}, nullptr, &data);
+  EXPECT_EQ(zeros_of(done.after), zeros_of(sparse));
+  EXPECT_FALSE(at::equal(weight_of(done.after, "w1").eq(0), weight_of(sparse, "w1").eq(0)));
 }
 
 TEST(Finetune, RefusesAnUnknownOutputAndMissingLabels) {

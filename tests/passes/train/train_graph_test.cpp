@@ -13,10 +13,10 @@ TEST(TrainGraph, OnlyWhatIsSelectedTrains) {
   PassReport report;
   Progress progress;
   const PassContext context{.report = report, .progress = progress, .only = {"second"}};
-  const Training training = training_of(graph, graph.main().outputs, context);
+  const Training training = training_of(graph, graph.main().outputs, {}, context);
   EXPECT_EQ(training.trainable, (std::set<ValueId>{*graph.find_value("w2"), *graph.find_value("b2")}));
   const PassContext nothing{.report = report, .progress = progress, .keep = {"*"}};
-  EXPECT_THROW(training_of(graph, graph.main().outputs, nothing), UnsupportedError);
+  EXPECT_THROW(training_of(graph, graph.main().outputs, {}, nothing), UnsupportedError);
 }
 
 TEST(TrainGraph, ThreeEpochsUnlessToldOtherwise) {
