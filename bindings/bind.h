@@ -12,6 +12,7 @@
 namespace niwaki {
 
 // module.cpp is the list of these
+void bind_archive(pybind11::module_& module);
 void bind_errors(pybind11::module_& module);
 void bind_group(pybind11::module_& module);
 void bind_model(pybind11::module_& module);

@@ -3,6 +3,7 @@
 PYBIND11_MODULE(_core, module) {
   module.doc() = "Native part of niwaki; use the niwaki package.";
   module.attr("version") = NIWAKI_VERSION;
+  niwaki::bind_archive(module);
   niwaki::bind_errors(module);
   niwaki::bind_group(module);
   niwaki::bind_model(module);

@@ -8,6 +8,7 @@
 torch and the native library load at first use.
 """
 
+from niwaki._archive import pack, unpack
 from niwaki._errors import (
     EnvironmentError,
     Error,
@@ -25,7 +26,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Comparison", "Difference", "EnvironmentError", "Error", "GateMissed", "InternalError", "Model", "ModelError", "Port",
     "Report", "Saved", "UnsupportedError", "UsageError", "apply", "compare", "convert", "distill", "factorize", "finetune",
-    "from_module", "load", "load_bytes", "nn", "options", "passes", "prune", "quantize",
+    "from_module", "load", "load_bytes", "nn", "options", "pack", "passes", "prune", "quantize", "unpack",
 ]
 
 

@@ -5,7 +5,7 @@
 #include "compress/cli/graph_facts.h"
 #include "compress/cli/terminal.h"
 #include "compress/report/numbers.h"
-#include "formats/archive/read_archive.h"
+#include "formats/archive/unpack_files.h"
 
 #include <chrono>
 
@@ -62,11 +62,6 @@ void print_packed(Terminal& terminal, const Json& json, const std::string& outpu
   terminal.print(cat("  in memory it is as large as the model: the archive saves disk and transfer\n  wrote  ", printable(output), "\n"));
 }
 
-std::string folder_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "" : path.substr(0, slash + 1);
-}
-
 }  // namespace
 
 int pack_command(const CommandLine& line, Terminal& terminal) {
@@ -86,22 +81,11 @@ int pack_command(const CommandLine& line, Terminal& terminal) {
 int unpack_command(const CommandLine& line, Terminal& terminal) {
   const std::string output = checked_output(line);
   const auto begin = Clock::now();
-  const archive::Unpacked unpacked = archive::unpack_file(line.arguments[0], read_options(line).limits);
+  const archive::WrittenFiles written = archive::unpack_files(line.arguments[0], output, read_options(line).limits, line.has("force"));
   Json files = Json::array();
-  for (const archive::SideFile& file : unpacked.side_files) {
-    const std::string path = folder_of(output) + file.name;
-    if (path == output) throw UsageError("E2010", cat("the model's data file is named '", printable(file.name), "' too"), {.help = "choose another name for -o"});
-    require_writable_output(path, {line.arguments[0]}, line.has("force"), false);
-  }
-  // data first: whoever finds the model finds them too
-  for (size_t i = 0; i < unpacked.side_files.size(); ++i) {
-    const std::string path = folder_of(output) + unpacked.side_files[i].name;
-    write_file(path, unpacked.side_file(i));
-    files.push_back(printable(path, 4096));
-  }
-  write_file(output, unpacked.model());
-  const Json json = {{"output", printable(output, 4096)}, {"bytes", unpacked.model_bytes}, {"data_files", files}, {"seconds", seconds_since(begin)}};
-  terminal.print(cat("  wrote  ", printable(output), "  ", size_text(static_cast<double>(unpacked.model_bytes)), "\n"));
+  for (const std::string& path : written.data_paths) files.push_back(printable(path, 4096));
+  const Json json = {{"output", printable(output, 4096)}, {"bytes", written.model_bytes}, {"data_files", files}, {"seconds", seconds_since(begin)}};
+  terminal.print(cat("  wrote  ", printable(output), "  ", size_text(static_cast<double>(written.model_bytes)), "\n"));
   for (const Json& file : files) terminal.print(cat("  wrote  ", file.get<std::string>(), "\n"));
   terminal.print_json(json);
   return 0;

@@ -109,3 +109,18 @@ def test_damage_is_named(run, tmp_path):
         done = run("unpack", tmp_path / "bad.niwaki", "-o", tmp_path / "bad.onnx", code=3)
         assert code in done.stderr and "bad.niwaki" in done.stderr
         assert not (tmp_path / "bad.onnx").exists()
+
+
+def test_python_packs_and_unpacks(niwaki, tmp_path):
+    path = model_with(tmp_path / "m.onnx", tensors(), external=True)
+    packed = niwaki.pack(path, tmp_path / "m.niwaki")
+    assert packed.bytes == packed.path.stat().st_size < sum(f.stat().st_size for f in (path, tmp_path / "m.data"))
+    (tmp_path / "back").mkdir()
+    paths = niwaki.unpack(packed.path, tmp_path / "back" / "m.onnx")
+    assert [p.name for p in paths] == ["m.onnx", "m.data"]
+    assert all(p.read_bytes() == (tmp_path / p.name).read_bytes() for p in paths)
+    assert np.array_equal(niwaki.load(packed.path).weights["floats"], tensors()["floats"])
+    with pytest.raises(niwaki.UsageError, match="exists"):
+        niwaki.unpack(packed.path, tmp_path / "back" / "m.onnx")
+    with pytest.raises(niwaki.UsageError, match="codec"):
+        niwaki.pack(path, tmp_path / "n.niwaki", codec="lzma")
