@@ -11,6 +11,7 @@ namespace niwaki {
 namespace {
 
 constexpr double kRedrawSeconds = 0.1, kSilenceSeconds = 5;
+constexpr size_t kNoteColumns = 2000;
 
 uint64_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");
@@ -73,7 +74,17 @@ void ProgressView::advance(const Progress::State& state) {
   if (stage_.empty()) stage_ = state.stage;
   is_running_ = true;
   state_ = state;
+  if (state.total == 1 && state.done == 1 && !state.note.empty()) return tell();
   draw(false);
+}
+
+/// A stage of one step is what its note says: a line that stays.
+void ProgressView::tell() {
+  const std::string note = printable(state_.note, kNoteColumns), stage = printable(state_.stage, 40);
+  if (style_.mode == Mode::bar) put(cat("\r\x1b[K  ", stage, ": ", note, "\n"));
+  if (style_.mode == Mode::lines) put(cat(clock_text(elapsed()), " ", stage, ": ", note, "\n"));
+  if (style_.mode == Mode::json) put(Json({{"t", elapsed()}, {"stage", stage}, {"note", note}}).dump() + "\n");
+  has_bar_ = false;
 }
 
 void ProgressView::end(int index, int count, const std::string& stage, double seconds) {

@@ -37,6 +37,7 @@ class ProgressView {
   using Clock = std::chrono::steady_clock;
   void watch();
   void draw(bool is_due);
+  void tell();
   void draw_bar();
   void print_line();
   double remaining() const;                  // seconds, below 0: unknown

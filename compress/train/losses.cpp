@@ -2,6 +2,8 @@
 
 #include "compress/error.h"
 
+#include <cmath>
+
 namespace niwaki {
 namespace {
 
@@ -93,6 +95,19 @@ Tensor rows_for(const Tensor& scores, const Tensor& labels) {
   return scores.reshape({-1, scores.size(-1)});
 }
 
+/// Shares that are 0 in both, of keys that a mask hides, cost nothing.
+LossSum row_divergence(const Tensor& student, const Tensor& teacher) {
+  const bool is_alike = student.dim() == 4 && teacher.dim() == 4 && student.size(1) == teacher.size(1);
+  const auto heads = [&](const Tensor& shares) { return is_alike || shares.dim() != 4 ? shares : shares.mean(1, true); };
+  const Tensor got = heads(student), wanted = fixed(heads(teacher), got);
+  const Tensor lost = (wanted * (wanted.clamp_min(kSmall).log() - got.clamp_min(kSmall).log())).sum(-1);
+  return over_samples(lost);
+}
+
+Tensor relations(const Tensor& values) {
+  return at::softmax(at::matmul(values, values.transpose(-1, -2)) / std::sqrt(static_cast<double>(values.size(-1))), -1);
+}
+
 }  // namespace
 
 LossSum add(const LossSum& first, double first_share, const LossSum& second, double second_share) {
@@ -173,5 +188,9 @@ LossSum similarity(const Tensor& student, const Tensor& teacher) {
   const auto samples = static_cast<double>(student.size(0));
   return {at::square(mine - theirs).sum() / samples, samples};      // N * |.|^2 / N^2
 }
+
+LossSum attention_rows(const Tensor& student, const Tensor& teacher) { return row_divergence(student, teacher); }
+
+LossSum value_relations(const Tensor& student, const Tensor& teacher) { return row_divergence(relations(student), relations(teacher)); }
 
 }  // namespace niwaki

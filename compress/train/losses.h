@@ -41,4 +41,10 @@ LossSum attention_map(const Tensor& student, const Tensor& teacher);
 /// |G_S - G_T|^2 / N^2 of G = F F^T with normalised rows over the samples (1907.09682): couples the samples.
 LossSum similarity(const Tensor& student, const Tensor& teacher);
 
+/// sum_k p_T (ln p_T - ln p_S) of attention rows p [N, heads, queries, keys], mean over heads and queries; the mean of all heads
+/// is compared where their numbers differ (1909.10351).
+LossSum attention_rows(const Tensor& student, const Tensor& teacher);
+/// The same of softmax(V V^T / sqrt(d)) of values V [N, heads, positions, d] (2002.10957).
+LossSum value_relations(const Tensor& student, const Tensor& teacher);
+
 }  // namespace niwaki

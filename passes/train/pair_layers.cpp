@@ -1,5 +1,6 @@
 #include "passes/train/pair_layers.h"
 
+#include "compress/error.h"
 #include "compress/linear_view.h"
 
 #include <algorithm>
@@ -16,6 +17,24 @@ bool same_rows(const Value& a, const Value& b) {
 bool ends_a_block(const Graph& graph, const Node& node) {
   const auto is_computed = [&](ValueId id) { return id != ValueId::absent && !graph.constant(id) && graph.producer(id); };
   return node.op == "Add" && is_default_domain(node.domain) && is_computed(node.inputs[0]) && is_computed(node.inputs[1]);
+}
+
+ValueId named_value(const Graph& graph, const std::string& name, const std::string& model) {
+  Strings known;
+  for (const NodeId id : graph.main().nodes) {
+    const Node& node = graph.node(id);
+    if (node.outputs.empty()) continue;
+    if (graph.label(id) == name) return node.outputs[0];
+    for (const ValueId output : node.outputs) {
+      if (output == ValueId::absent) continue;
+      if (graph.value(output).name == name) return output;
+      known.push_back(graph.value(output).name);
+    }
+    known.push_back(graph.label(id));
+  }
+  const std::string near = nearest(name, known);
+  throw UsageError("E2007", cat("nothing in the ", model, " is called '", printable(name), "'"),
+                   {.help = near.empty() ? "`niwaki inspect MODEL --ops` lists the names" : cat("did you mean '", printable(near), "'?")});
 }
 
 }  // namespace
@@ -39,6 +58,19 @@ std::vector<LayerPair> pair_by_name(const Graph& student, const Graph& teacher) 
     const auto other = teacher.find_value(student.value(own).name);
     if (!other || !teacher.producer(*other) || student.is_output(own)) continue;
     if (ends_a_block(teacher, teacher.node(*teacher.producer(*other))) && same_rows(student.value(own), teacher.value(*other))) pairs.push_back({own, *other});
+  }
+  return pairs;
+}
+
+std::vector<LayerPair> named_pairs(const std::string& text, const Graph& student, const Graph& teacher) {
+  std::vector<LayerPair> pairs;
+  std::istringstream all(text);
+  for (std::string one; std::getline(all, one, ',');) {
+    const size_t middle = one.find('=');
+    if (middle == std::string::npos || middle == 0 || middle + 1 == one.size()) {
+      throw UsageError("E2005", cat("'", printable(one), "' is no pair"), {.help = "write pairs as STUDENT=TEACHER,STUDENT=TEACHER with names of values"});
+    }
+    pairs.push_back({named_value(student, one.substr(0, middle), "student"), named_value(teacher, one.substr(middle + 1), "teacher")});
   }
   return pairs;
 }

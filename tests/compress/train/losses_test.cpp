@@ -52,6 +52,7 @@ using Matching = std::function<LossSum(const Tensor&, const Tensor&)>;
 const std::map<std::string, Matching>& matchings() {
   static const std::map<std::string, Matching> all = {
       {"attention_map", attention_map},
+      {"attention_rows", [](const Tensor& s, const Tensor& t) { return attention_rows(at::softmax(s, 3), at::softmax(t, 3)); }},
       {"binary", binary_distillation},
       {"correlation", [](const Tensor& s, const Tensor& t) { return correlation(s.flatten(1), t.flatten(1), 4); }},
       {"distillation", [](const Tensor& s, const Tensor& t) { return distillation(s.flatten(1), t.flatten(1), 4); }},
@@ -59,7 +60,8 @@ const std::map<std::string, Matching>& matchings() {
       {"mse", mse},
       {"similarity", similarity},
       {"smooth_l1", smooth_l1},
-      {"standardised", [](const Tensor& s, const Tensor& t) { return standardised_distillation(s.flatten(1), t.flatten(1), 4); }}};
+      {"standardised", [](const Tensor& s, const Tensor& t) { return standardised_distillation(s.flatten(1), t.flatten(1), 4); }},
+      {"value_relations", value_relations}};
   return all;
 }
 
@@ -114,6 +116,90 @@ TEST(Losses, MapsOfOtherSizesArePooled) {
   const Tensor small = scores({2, 3, 2, 2}, 1), large = at::repeat_interleave(at::repeat_interleave(small, 2, 2), 2, 3);
   EXPECT_NEAR(mean(feature_mse(small, large)), 0, 1e-9);
   EXPECT_NEAR(mean(attention_map(large, small)), 0, 1e-9);
+}
+
+/// The formula of the papers with plain loops, in double; heads are averaged where their numbers differ.
+double row_divergence(const Tensor& student, const Tensor& teacher) {
+  const bool is_alike = student.size(1) == teacher.size(1);
+  const Tensor s = is_alike ? student : student.mean(1, true), t = is_alike ? teacher : teacher.mean(1, true);
+  double sum = 0;
+  for (int64_t n = 0; n < s.size(0); ++n) {
+    for (int64_t h = 0; h < s.size(1); ++h) {
+      for (int64_t q = 0; q < s.size(2); ++q) {
+        for (int64_t k = 0; k < s.size(3); ++k) {
+          const double wanted = t[n][h][q][k].item<double>(), got = s[n][h][q][k].item<double>();
+          if (wanted > 0) sum += wanted * (std::log(wanted) - std::log(got));
+        }
+      }
+    }
+  }
+  return sum / static_cast<double>(s.size(0) * s.size(1) * s.size(2));
+}
+
+Tensor relations(const Tensor& values) {
+  const int64_t positions = values.size(2);
+  Tensor shares = at::zeros({values.size(0), values.size(1), positions, positions}, at::kDouble);
+  for (int64_t n = 0; n < values.size(0); ++n) {
+    for (int64_t h = 0; h < values.size(1); ++h) {
+      for (int64_t i = 0; i < positions; ++i) {
+        double all = 0;
+        for (const bool is_sum : {true, false}) {
+          for (int64_t j = 0; j < positions; ++j) {
+            const double product = (values[n][h][i] * values[n][h][j]).sum().item<double>() / std::sqrt(static_cast<double>(values.size(3)));
+            if (is_sum) all += std::exp(product);
+            else shares[n][h][i][j] = std::exp(product) / all;
+          }
+        }
+      }
+    }
+  }
+  return shares;
+}
+
+TEST(Losses, AttentionRowsAreTheDivergenceOfEachRow) {
+  const Tensor student = at::softmax(scores({2, 3, 4, 5}, 1), 3), teacher = at::softmax(scores({2, 3, 4, 5}, 2), 3);
+  EXPECT_NEAR(mean(attention_rows(student, teacher)), row_divergence(student, teacher), 1e-12);
+  const Tensor more_heads = at::softmax(scores({2, 6, 4, 5}, 3), 3);
+  EXPECT_NEAR(mean(attention_rows(student, more_heads)), row_divergence(student, more_heads), 1e-12);
+  EXPECT_GT(std::abs(mean(attention_rows(student, teacher)) - mean(attention_rows(teacher, student))), 1e-3);   // it has a direction
+  EXPECT_THROW(attention_rows(student, at::softmax(scores({2, 3, 4, 6}, 3), 3)), UsageError);
+}
+
+TEST(Losses, KeysThatAMaskHidesCostNothing) {
+  const Tensor hidden = at::ones({5}, at::kDouble).index_put_({at::tensor({3, 4})}, at::scalar_tensor(0.0, at::kDouble)).log();
+  const Tensor student = scores({2, 3, 5, 5}, 1), teacher = scores({2, 3, 5, 5}, 2);
+  const Tensor got = attention_rows(at::softmax(student + hidden, 3), at::softmax(teacher + hidden, 3)).sum;
+  const Tensor left = attention_rows(at::softmax(student.narrow(3, 0, 3), 3), at::softmax(teacher.narrow(3, 0, 3), 3)).sum;
+  EXPECT_NEAR(got.item<double>(), left.item<double>(), 1e-12);
+}
+
+TEST(Losses, ValueRelationsCompareProductsOfValues) {
+  const Tensor student = scores({2, 3, 4, 6}, 1), teacher = scores({2, 3, 4, 6}, 2), wider = scores({2, 2, 4, 9}, 3);
+  EXPECT_NEAR(mean(value_relations(student, teacher)), row_divergence(relations(student), relations(teacher)), 1e-12);
+  EXPECT_NEAR(mean(value_relations(student, wider)), row_divergence(relations(student), relations(wider)), 1e-12);
+  // a rotation of the values keeps their products
+  const Tensor rotation = std::get<0>(at::linalg_qr(scores({6, 6}, 5)));
+  EXPECT_NEAR(mean(value_relations(student, at::matmul(student, rotation))), 0, 1e-12);
+}
+
+/// Against central differences in double.
+TEST(Losses, GradientsAreDifferences) {
+  const c10::AutoGradMode mode(true);
+  for (const char* name : {"attention_rows", "value_relations", "feature_mse", "attention_map", "similarity"}) {
+    const Matching& loss = matchings().at(name);
+    const Tensor teacher = scores({2, 2, 3, 3}, 2), start = scores({2, 2, 3, 3}, 1), student = start.clone().set_requires_grad(true);
+    loss(student, teacher).sum.backward();
+    const Tensor slopes = student.grad().flatten();
+    for (int64_t i = 0; i < start.numel(); i += 5) {
+      const auto moved = [&](double by) {
+        const Tensor other = start.clone();
+        other.flatten()[i] += by;
+        return loss(other, teacher).sum.item<double>();
+      };
+      EXPECT_NEAR(slopes[i].item<double>(), (moved(1e-5) - moved(-1e-5)) / 2e-5, 1e-6) << name << " " << i;
+    }
+    EXPECT_GT(slopes.abs().max().item<double>(), 1e-4) << name;
+  }
 }
 
 TEST(Losses, NoGradientGoesToTheTeacher) {

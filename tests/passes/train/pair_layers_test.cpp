@@ -1,5 +1,6 @@
 #include "passes/train/pair_layers.h"
 
+#include "compress/error.h"
 #include "tests/graph_builder.h"
 
 #include <gtest/gtest.h>
@@ -33,6 +34,32 @@ TEST(PairLayers, AnotherModelHasNoNamesakes) {
   const Graph teacher = b.graph();
   EXPECT_TRUE(pair_by_name(student, teacher).empty());
   EXPECT_DOUBLE_EQ(share_of_namesakes(student, teacher), 0);
+}
+
+TEST(PairLayers, NamedPairsAreValuesOrNodes) {
+  const Graph student = block(5, "s/"), teacher = block(16, "t/");
+  const ValueId stem = student.node(student.main().nodes[0]).outputs[0];
+  const auto pairs = named_pairs(cat(student.value(stem).name, "=t/a,s/sum=t/sum"), student, teacher);
+  ASSERT_EQ(pairs.size(), 2u);
+  EXPECT_EQ(pairs[0].student, stem);
+  EXPECT_EQ(teacher.label(*teacher.producer(pairs[0].teacher)), "t/a");
+  EXPECT_EQ(student.label(*student.producer(pairs[1].student)), "s/sum");
+  EXPECT_TRUE(named_pairs("", student, teacher).empty());
+}
+
+TEST(PairLayers, RefusesUnknownNamesWithTheNearest) {
+  const Graph student = block(5, "s/"), teacher = block(16, "t/");
+  const auto code_and_help = [&](const std::string& text) {
+    try {
+      named_pairs(text, student, teacher);
+    } catch (const UsageError& error) {
+      return error.code() + " " + error.details().help;
+    }
+    return std::string();
+  };
+  EXPECT_EQ(code_and_help("s/sum=t/summ"), "E2007 did you mean 't/sum'?");
+  EXPECT_EQ(code_and_help("s/stam=t/sum"), "E2007 did you mean 's/stem'?");
+  EXPECT_EQ(code_and_help("s/sum").substr(0, 5), "E2005");
 }
 
 }  // namespace
