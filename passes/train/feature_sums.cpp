@@ -7,7 +7,7 @@
 namespace niwaki {
 namespace {
 
-constexpr double kDamp = 0.1;                // of the fit: there may be as many channels as samples
+constexpr double kDamp = 0.01;               // of the fit: there may be as many channels as samples
 
 /// [N, positions, channels].
 Tensor by_position(const Tensor& x) {

@@ -51,7 +51,7 @@ TEST(FeatureSums, AProjectorRecoversARotatedTeacher) {
   EXPECT_EQ(projector.sizes(), (std::vector<int64_t>{9, 7}));
   const double variance = sums_of(x, wide).variance();
   const auto lost = [&](const Tensor& own) { return feature_mse(project(own, projector), wide, variance).sum.item<double>() / 400; };
-  EXPECT_LT(lost(x), 1e-4);
+  EXPECT_LT(lost(x), 1e-3);
   EXPECT_GT(lost(features(400, 6, 9)), 0.5);     // others' features do not fit
 }
 
