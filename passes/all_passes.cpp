@@ -26,6 +26,7 @@
 #include "passes/store/store_weights.h"
 #include "passes/train/distill.h"
 #include "passes/train/finetune.h"
+#include "passes/train/tune_blocks.h"
 
 namespace niwaki {
 namespace {
@@ -58,6 +59,7 @@ PassTable sorted_passes() {
   table.add("simplify_shapes", "replace lengths that are the same for every input", simplify_shapes);
   table.add("simplify_shuffles", "replace shuffles of channels by one Gather per result", simplify_shuffles);
   table.add("store_weights", "store weights as integers that are floats again once loaded", store_weights);
+  table.add("tune_blocks", "train each block to give what the teacher's block gives", tune_blocks);
   return table;
 }
 

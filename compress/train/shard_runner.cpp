@@ -111,6 +111,8 @@ bool ShardRunner::takes_any_batch() const {
 
 ShardRunner::Answer ShardRunner::answer(const Dataset& data, std::span<const int64_t> samples, int64_t epoch, bool is_training) const {
   Dataset::Batch batch = data.gather(samples);
+  const bool is_replaced = is_training && training_.replace;
+  if (is_replaced) training_.replace(batch.inputs, samples, epoch);
   const bool is_augmented = is_training && options_.augment.is_on();
   if (is_augmented) batch.inputs = augmented(batch.inputs, samples, options_.augment, options_.seed, epoch);
   for (size_t i = 0; i < images_.size(); ++i) {
@@ -121,7 +123,7 @@ ShardRunner::Answer ShardRunner::answer(const Dataset& data, std::span<const int
   std::vector<Tensor> values;
   for (const RunValue& value : made) values.push_back(first_rows(value.tensor, batch.inputs, batch.count));
   const std::span<const Tensor> extra = std::span(leaves_).last(num_extra_);
-  const LossSum loss = training_.loss({batch.inputs, batch.labels, samples, is_augmented, values, extra});
+  const LossSum loss = training_.loss({batch.inputs, batch.labels, samples, is_augmented || is_replaced, values, extra});
   return {std::move(values), loss};
 }
 

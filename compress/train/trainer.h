@@ -60,6 +60,8 @@ struct Training {
   std::vector<Tensor> extra = {};            // starting values of what else is trained: projectors, logarithms of scales
   std::set<ValueId> settled = {};            // trainable ones that stay over the last fifth of the steps: ranges of quantization
   std::string identity = "";                 // what the loss depends on: a checkpoint of another one is not taken
+  /// Changes what the student reads in training, by samples and epoch; must be safe to call from several threads.
+  std::function<void(RunValues& inputs, std::span<const int64_t> samples, int64_t epoch)> replace = {};
 };
 
 struct EpochReport {
