@@ -121,7 +121,7 @@ const std::vector<ErrorPage>& error_pages() {
       {"N3011", "layers share alike", "The layers are too large to compare how they bear zeros, so each got the same share.", "nothing to do"},
       {"N3012", "factors are nearest in the weights", "Without calibration data nothing is known of what each weight multiplies, so products are as near to the weights as they can be (plain SVD), and nothing is fitted.", "give --calib DATA"},
       {"N3013", "more energy was kept than asked for", "Errors of many nodes add up in the answer. The factors that each node could have had by itself would have moved it too far.", "give --macs-ratio or --sparsity to choose ranks over all nodes"},
-      {"N3014", "the largest weights were kept as they are", "The next step trains. It finds better values than a fit to calibration data does, and starts best from the largest weights of all layers (LAMP).", "importance and refit in the recipe say otherwise"},
+      {"N3014", "the largest weights were kept as they are", "The next step trains. It finds better values than a fit to fewer than 16 rows of calibration data per weight of a row, and starts better from the largest weights of all layers (LAMP).", "more --samples, or importance and refit in the recipe"},
       {"N3030", "what happened while training", "A checkpoint that was not taken up, a step that was taken back, weights that do not reach the loss.", "nothing to do"},
       {"N3031", "a stopped run went on", "Training began where the checkpoint of the same command ended. The bytes are those of a run that was never stopped.", "--resume never begins anew"},
       {"N3032", "what was learned", "The loss that was minimised, and the output that it reads.", "nothing to do"},

@@ -129,8 +129,9 @@ Row latency_row(const Json& report) {
           .after = fixed(*after, digits) + " ms"};
   const double ratio = number(latency, "ratio").value_or(*after / *before);
   const auto interval = pair(latency, "ci95");
-  row.is_worse = ratio > 1;
-  row.change = row.is_worse ? fixed(ratio, 2) + "x SLOWER" : fixed(1 / ratio, 2) + "x faster";
+  const bool is_even = interval && interval->lo <= 1 && interval->hi >= 1;      // nobody can tell
+  row.is_worse = ratio > 1 && !is_even;
+  row.change = is_even ? "as fast" : row.is_worse ? fixed(ratio, 2) + "x SLOWER" : fixed(1 / ratio, 2) + "x faster";
   if (interval && row.is_worse)
     row.change += in_brackets(fixed(interval->lo, 2), fixed(interval->hi, 2));
   if (interval && !row.is_worse)

@@ -42,6 +42,13 @@ void require_options(const TrainerOptions& o) {
   if (!(o.hold_out >= 0 && o.hold_out < 1)) throw UsageError("E2005", cat("hold_out ", o.hold_out, ": needed from 0 to below 1"));
 }
 
+/// What holds for a trained tensor.
+struct Leaf {
+  Tensor mask, codes;                        // of pruned weights, and of weights that share values; undefined: none
+  bool settles = false;                      // stays over the last steps
+  std::optional<size_t> moving = {};         // its place among the masks that may move
+};
+
 /// One training from its start, or its checkpoint, to its end.
 class Loop {
  public:
@@ -51,21 +58,19 @@ class Loop {
     per_epoch_ = (order_.num_training() + options.batch - 1) / options.batch;
     total_ = options.steps > 0 ? options.steps : std::max<int64_t>(options.epochs, 1) * per_epoch_;
     interval_ = std::clamp<int64_t>(total_ / 100, 1, kMostRedone);
+    const auto of = [](const std::map<ValueId, Tensor>& tensors, ValueId id) {
+      const auto found = tensors.find(id);
+      return found == tensors.end() ? Tensor() : found->second;
+    };
     for (const ValueId id : training.trainable) {
-      const auto found = training.masks.find(id);
-      masks_.push_back(found == training.masks.end() ? Tensor() : found->second);
+      Leaf leaf{.mask = of(training.masks, id), .codes = of(training.shared, id), .settles = training.settled.contains(id)};
+      if (leaf.mask.defined() && training.behind.contains(id)) {
+        leaf.moving = moving_.size();
+        moving_.push_back(leaves_.size());
+      }
+      leaves_.push_back(std::move(leaf));
     }
-    masks_.resize(runner_.leaves().size());
-    size_t leaf = 0;
-    for (const ValueId id : training.trainable) {
-      const auto codes = training.shared.find(id);
-      codes_.push_back(codes == training.shared.end() ? Tensor() : codes->second);
-      if (training.behind.contains(id) && masks_[leaf].defined()) moving_.push_back(leaf);
-      ++leaf;
-    }
-    codes_.resize(masks_.size());
-    for (const ValueId id : training.trainable) settles_.push_back(training.settled.contains(id));
-    settles_.resize(masks_.size(), false);
+    leaves_.resize(runner_.leaves().size());
     if (!options.checkpoint.empty() || options.group != nullptr) fingerprint_ = training_fingerprint(graph, data_, training, options);
   }
 
@@ -106,9 +111,8 @@ class Loop {
   void step();
   void change_weights(const BatchGradient& gradient, double norm);
   void put_masks_behind();
-  void change_behind(size_t k, const Tensor& gradient, const StepOptions& step);
-  /// Place in moving_ of a leaf whose mask moves in this step.
-  std::optional<size_t> moving(size_t leaf) const;
+  void change_behind(size_t i, const Tensor& gradient, const StepOptions& step);
+  bool is_moving(const Leaf& leaf) const { return leaf.moving && !state_.behind.empty(); }
   void restart(const std::string& what);
   void end_epoch();
   MeanLoss validation();
@@ -120,10 +124,8 @@ class Loop {
   const Dataset data_;
   const SampleOrder order_;
   ShardRunner runner_;
-  std::vector<Tensor> masks_;                // by leaf; undefined: none
-  std::vector<Tensor> codes_;                // by leaf, of weights that share values; undefined: none
+  std::vector<Leaf> leaves_;
   std::vector<size_t> moving_;               // leaves whose masks may move
-  std::vector<bool> settles_;                // by leaf
   int64_t per_epoch_ = 1, total_ = 1, interval_ = 1;
   std::string fingerprint_;
   TrainState state_, good_;                  // state_.weights are the leaves themselves
@@ -140,15 +142,15 @@ void Loop::restore(const TrainState& from) {
   for (size_t i = 0; i < weights.size(); ++i) weights[i].copy_(next.weights[i]);
   next.weights = weights;
   state_ = std::move(next);
-  for (size_t k = 0; k < moving_.size(); ++k) masks_[moving_[k]] = state_.masks[k];
+  for (size_t k = 0; k < moving_.size(); ++k) leaves_[moving_[k]].mask = state_.masks[k];
 }
 
 /// Lets weights that a mask hides start from what they were.
 void Loop::put_masks_behind() {
   const std::vector<ValueId> ids(training_.trainable.begin(), training_.trainable.end());
   for (const size_t leaf : moving_) {
-    state_.masks.push_back(masks_[leaf]);
-    state_.behind.push_back(at::where(masks_[leaf], state_.weights[leaf], training_.behind.at(ids[leaf])).contiguous());
+    state_.masks.push_back(leaves_[leaf].mask);
+    state_.behind.push_back(at::where(leaves_[leaf].mask, state_.weights[leaf], training_.behind.at(ids[leaf])).contiguous());
   }
 }
 
@@ -171,8 +173,8 @@ void Loop::start() {
     report_.resumed_at = state_.step;
     return progress_.advance(state_.step);
   }
-  for (size_t i = 0; i < masks_.size(); ++i) {
-    if (masks_[i].defined()) state_.weights[i].copy_(apply_mask(state_.weights[i], masks_[i]));
+  for (size_t i = 0; i < leaves_.size(); ++i) {
+    if (leaves_[i].mask.defined()) state_.weights[i].copy_(apply_mask(state_.weights[i], leaves_[i].mask));
   }
   put_masks_behind();
   state_.moments = make_moments(state_.weights, options_.optimizer);
@@ -202,9 +204,10 @@ void Loop::step() {
   for (size_t i = 0; i < gradient.tensors.size(); ++i) {
     Tensor& one = gradient.tensors[i];
     if (!one.defined()) continue;
-    const Tensor felt = masks_[i].defined() ? apply_mask(one, masks_[i]) : one;
-    squares += codes_[i].defined() ? shared_squares(felt, codes_[i]) : std::pow(at::linalg_vector_norm(felt, 2, std::nullopt, false, at::kDouble).item<double>(), 2);
-    if (!moving(i)) one = codes_[i].defined() ? shared_gradient(felt, codes_[i]) : felt;
+    const Leaf& leaf = leaves_[i];
+    const Tensor felt = leaf.mask.defined() ? apply_mask(one, leaf.mask) : one;
+    squares += leaf.codes.defined() ? shared_squares(felt, leaf.codes) : std::pow(at::linalg_vector_norm(felt, 2, std::nullopt, false, at::kDouble).item<double>(), 2);
+    if (!is_moving(leaf)) one = leaf.codes.defined() ? shared_gradient(felt, leaf.codes) : felt;
   }
   if (!std::isfinite(gradient.loss) || !std::isfinite(squares)) {
     return restart(cat("batch ", state_.step % per_epoch_, " of epoch ", epoch + 1, " (step ", state_.step, ")"));
@@ -218,20 +221,15 @@ void Loop::step() {
   progress_.advance(1);
 }
 
-std::optional<size_t> Loop::moving(size_t leaf) const {
-  if (state_.behind.empty()) return std::nullopt;
-  const auto found = std::find(moving_.begin(), moving_.end(), leaf);
-  return found == moving_.end() ? std::nullopt : std::optional(static_cast<size_t>(found - moving_.begin()));
-}
-
 /// Changes a weight behind its mask as well, and the mask where it is time.
-void Loop::change_behind(size_t k, const Tensor& gradient, const StepOptions& step) {
-  const size_t leaf = moving_[k];
-  const Tensor& whole = state_.behind[k];
-  update(whole, gradient, state_.moments, leaf, step);
-  if (state_.step % kMoveEvery == 0) masks_[leaf] = state_.masks[k] = moved_mask(whole, state_.masks[k]);
-  state_.weights[leaf].copy_(apply_mask(whole, masks_[leaf]));
-  if (options_.average > 0) state_.average[leaf].copy_(apply_mask(state_.average[leaf], masks_[leaf]));
+void Loop::change_behind(size_t i, const Tensor& gradient, const StepOptions& step) {
+  Tensor& mask = leaves_[i].mask;
+  const size_t place = *leaves_[i].moving;
+  const Tensor& whole = state_.behind[place];
+  update(whole, gradient, state_.moments, i, step);
+  if (state_.step % kMoveEvery == 0) mask = state_.masks[place] = moved_mask(whole, mask);
+  state_.weights[i].copy_(apply_mask(whole, mask));
+  if (options_.average > 0) state_.average[i].copy_(apply_mask(state_.average[i], mask));
 }
 
 void Loop::change_weights(const BatchGradient& gradient, double norm) {
@@ -242,19 +240,19 @@ void Loop::change_weights(const BatchGradient& gradient, double norm) {
   const auto count = static_cast<double>(state_.step);
   const double kept = std::min(options_.average, (1 + count) / (10 + count));    // the start counts little
   for (size_t i = 0; i < state_.weights.size(); ++i) {
-    const Tensor &w = state_.weights[i], &mask = masks_[i];
-    const bool is_settled = settles_[i] && count >= kSettledFrom * static_cast<double>(total_);
+    const Tensor& w = state_.weights[i];
+    const Leaf& leaf = leaves_[i];
+    const bool is_settled = leaf.settles && count >= kSettledFrom * static_cast<double>(total_);
     if (gradient.tensors[i].defined() && !is_settled) {
       step.weight_decay = i < runner_.num_constants() && w.dim() >= 2 ? options_.weight_decay : 0;
       const Tensor slope = gradient.tensors[i] * scale;
-      const auto moves = moving(i);
-      if (moves) change_behind(*moves, slope, step);
+      if (is_moving(leaf)) change_behind(i, slope, step);
       else update(w, slope, state_.moments, i, step);
-      if (codes_[i].defined()) w.copy_(tied(w, codes_[i]));
-      if (mask.defined() && !moves) {
-        w.copy_(apply_mask(w, mask));
-        state_.moments.first[i].copy_(apply_mask(state_.moments.first[i], mask));
-        if (!state_.moments.second.empty()) state_.moments.second[i].copy_(apply_mask(state_.moments.second[i], mask));
+      if (leaf.codes.defined()) w.copy_(tied(w, leaf.codes));
+      if (leaf.mask.defined() && !is_moving(leaf)) {
+        w.copy_(apply_mask(w, leaf.mask));
+        state_.moments.first[i].copy_(apply_mask(state_.moments.first[i], leaf.mask));
+        if (!state_.moments.second.empty()) state_.moments.second[i].copy_(apply_mask(state_.moments.second[i], leaf.mask));
       }
     }
     if (options_.average > 0) state_.average[i].lerp_(w, 1 - kept);

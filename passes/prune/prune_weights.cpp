@@ -2,6 +2,7 @@
 
 #include "compress/dataset.h"
 #include "compress/executor.h"
+#include "compress/macs.h"
 #include "compress/parallel.h"
 #include "passes/prune/allocation.h"
 #include "passes/prune/layer_solver.h"
@@ -23,6 +24,7 @@ constexpr std::array kLevels = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9
 constexpr int64_t kCurveSamples = 128, kTrialSamples = 32;   // how the zeros are shared out needs less data than the fit
 
 constexpr double kLeastShare = 0.01;         // of all weights: smaller layers stay dense; less beyond a sparsity of 0.7
+constexpr double kSureRows = 16;             // per weight of a row: with fewer, a fit is worse than none where training follows
 constexpr double kMostBytes = 2e9;           // of the second moments that are held together
 
 struct Pattern {
@@ -50,7 +52,6 @@ double wanted_sparsity(const PruneWeightsOptions& options) {
 struct Method {
   Importance importance = Importance::magnitude;
   bool refit = false, has_sums = false;      // has_sums: runs the data
-  bool trains_next = false;                  // what is kept matters, its values do not
   bool makes_up = false;                     // kept weights and biases make up for what goes
   Pattern pattern;
   double sparsity = 0.5;
@@ -61,14 +62,11 @@ Method method_of(const Graph& graph, const PruneWeightsOptions& options, PassCon
   std::string reason = context.calibration ? "" : "there is no calibration data";
   if (reason.empty() && options.needs().calibration == false && !unsupported_nodes(graph).empty()) reason = "the built-in executor cannot run the model";
   const bool can_run = reason.empty();
-  // training finds better values than a fit to few samples does, and starts best from the largest weights as they are
-  method.trains_next = context.trains_next && method.pattern.of == 0 && options.importance == Importance::automatic;
-  if (options.importance == Importance::automatic) method.importance = can_run && !method.trains_next ? Importance::sparse_gpt : Importance::magnitude;
-  method.refit = can_run && options.refit.value_or(!method.trains_next);
+  if (options.importance == Importance::automatic) method.importance = can_run ? Importance::sparse_gpt : Importance::magnitude;
+  method.refit = can_run && options.refit.value_or(true);
   method.has_sums = method.refit || (can_run && method.importance != Importance::magnitude);
   method.makes_up = method.refit || method.importance == Importance::sparse_gpt;
-  if (method.trains_next) context.report.notes.push_back("N3014: the next step trains: the smallest weights go, and those that are kept are left to it");
-  else if (!can_run && options.refit.value_or(true)) {
+  if (!can_run && options.refit.value_or(true)) {
     context.report.notes.push_back(cat("N3010: ", reason, ": the smallest weights of each layer go, and the others stay as they are"));
   }
   return method;
@@ -98,6 +96,8 @@ class Pruner {
 
  private:
   void take_layers();
+  bool is_fit_sure() const;
+  void leave_to_training();
   void count_zeros();
   bool is_done() const;
   double trial(const std::vector<std::pair<const Work*, Tensor>>& replaced) const;
@@ -119,8 +119,9 @@ class Pruner {
   const Graph original_;
   const PruneWeightsOptions& options_;
   PassContext& context_;
-  const Method method_;
+  Method method_;
   std::vector<Work> works_;
+  bool is_left_to_training_ = false;         // what is kept matters, its values do not
   std::set<NodeId> done_;                    // nodes whose weights are pruned
   SumAims aims_;                             // of the stage
   std::map<NodeId, LayerSums> first_sums_;   // of the original model, while zeros are shared out
@@ -149,6 +150,31 @@ void Pruner::take_layers() {
     }
     works_.push_back(std::move(work));
   }
+}
+
+/// Most weights lie in layers that the calibration data tell much more about than there is to fit.
+bool Pruner::is_fit_sure() const {
+  const KnownSizes sizes = sizes_of_one(original_, context_.calibration);
+  const auto samples = static_cast<double>(context_.calibration->num_samples());
+  double sure = 0, all = 0;
+  for (const Work& work : works_) {
+    const auto found = sizes.find(original_.node(work.layer.readers[0].view.node).outputs[0]);
+    const double outputs = found == sizes.end() ? 0 : static_cast<double>(c10::multiply_integers(found->second));
+    const double rows = samples * outputs / static_cast<double>(work.layer.groups * work.layer.rows);
+    const auto size = static_cast<double>(work.layer.size());
+    if (rows >= kSureRows * static_cast<double>(work.layer.inputs * work.layer.taps)) sure += size;
+    all += size;
+  }
+  return sure >= all / 2;
+}
+
+/// Training finds better values than a fit to few rows, and starts better from the largest weights as they are.
+void Pruner::leave_to_training() {
+  const bool is_open = context_.trains_next && method_.pattern.of == 0 && options_.importance == Importance::automatic && !options_.refit;
+  if (!is_open || (method_.has_sums && is_fit_sure())) return;
+  method_ = {.importance = Importance::magnitude, .pattern = method_.pattern, .sparsity = method_.sparsity};
+  is_left_to_training_ = true;
+  context_.report.notes.push_back("N3014: the calibration data are too few for a fit, and the next step trains: the largest weights of all layers are kept as they are");
 }
 
 /// Squared error of all outputs over their variance, each output by itself.
@@ -260,7 +286,7 @@ void Pruner::count_zeros() {
   total = zero_count(total, method_.sparsity);
   std::vector<int64_t> counts;
   const bool is_shared = options_.allocation == Allocation::automatic;
-  if (options_.scope == Scope::global || (is_shared && method_.trains_next)) {
+  if (options_.scope == Scope::global || (is_shared && is_left_to_training_)) {
     for (const Work& work : works_) scores.push_back(lamp_scores(work.weights));
     for (const Tensor& mask : lowest_masks(scores, total)) counts.push_back((~mask).sum().item<int64_t>());
   } else if (is_shared && method_.has_sums && works_.size() > 1) {
@@ -412,6 +438,7 @@ void Pruner::run() {
   }
   context_.progress.start("prune", static_cast<int64_t>(works_.size()));
   context_.report.may_regrow = context_.trains_next && method_.pattern.of == 0;
+  leave_to_training();
   count_zeros();
   for (const auto& stage : stages()) prune_stage(stage);
   if (method_.refit) settle_batch_norm(graph_, original_, context_);

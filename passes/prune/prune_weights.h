@@ -27,7 +27,7 @@ struct PruneWeightsOptions {
     return std::tuple{
         field("sparsity", &O::sparsity, "share of zeros in the pruned layers; 0.5 unless given").between(0, 1),
         field("pattern", &O::pattern, "unstructured, or N:M: N of M consecutive inputs are kept, as in 2:4"),
-        field("importance", &O::importance, "what goes first; auto: sparse_gpt with calibration data, magnitude without"),
+        field("importance", &O::importance, "what goes first; auto: sparse_gpt with calibration data, magnitude without, or with few where the next step trains"),
         field("refit", &O::refit, "fits the kept weights to the outputs; on with calibration data unless given"),
         field("scope", &O::scope, "zeros counted in each layer, or ranked over all layers"),
         field("allocation", &O::allocation, "shares of the layers: what costs the outputs least (auto), or all the same")};

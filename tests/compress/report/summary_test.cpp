@@ -52,6 +52,15 @@ TEST(Summary, CountsNodes) {
   EXPECT_EQ(text(*kept_nodes(sample_report())[0], "name"), "fc");
 }
 
+TEST(Summary, WhatNobodyCanTellIsNotCalledSlower) {
+  Json report = sample_report();
+  report["latency"]["ratio"] = 1.004;
+  report["latency"]["ci95"] = {0.98, 1.03};
+  const Row row = headline(report)[2];
+  EXPECT_EQ(row.change, "as fast [0.97, 1.02]");
+  EXPECT_FALSE(row.is_worse);
+}
+
 TEST(Summary, WorseIsSaidSo) {
   Json report = sample_report();
   report["after"]["file_bytes"] = 1100000;
