@@ -26,14 +26,19 @@ bool is_activation(const Node& node) {
                              "HardSigmoid", "Sigmoid", "Tanh", "Softplus", "Mish", "Swish", "ThresholdedRelu"});
 }
 
-/// The linear node that a value comes from, by way of norms, biases and rounding.
+bool is_passed(const Node& node) {
+  return is_one_of(node.op, {"BatchNormalization", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "Add", "Mul", "MaxPool",
+                             "AveragePool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "FakeQuantize", "Dropout"});
+}
+
+/// A value that comes from a linear node, by way of norms, biases, pooling and rounding.
 bool is_behind_linear(const Graph& graph, ValueId id) {
   for (int steps = 0; steps < 8; ++steps) {
     const auto producer = graph.producer(id);
     if (!producer) return false;
     const Node& node = graph.node(*producer);
     if (is_linear(node)) return true;
-    if (!is_one_of(node.op, {"BatchNormalization", "LayerNormalization", "Add", "Mul", "Identity", "FakeQuantize", "Dropout"})) return false;
+    if (!is_passed(node)) return false;
     const bool is_second = graph.constant(node.inputs[0]) != nullptr && node.inputs.size() > 1;
     id = node.inputs[is_second ? 1 : 0];
   }

@@ -78,6 +78,26 @@ TEST(ProposePairs, LayersFindTheirLikes) {
   EXPECT_LT(unlike[0].cka, 0.99);
 }
 
+TEST(ProposePairs, ActivationsBehindNormsAndPoolingCountAndGatesDoNot) {
+  const auto net = [](int64_t width, const std::string& prefix) {
+    GraphBuilder b;
+    const ValueId first = b.node("Conv", {b.input("x", {"n", int64_t{3}, int64_t{8}, int64_t{8}}), b.constant(prefix + "w0", random_tensor({width, 3, 3, 3}, 1))});
+    const ValueId pooled = b.node("MaxPool", {first}, {{"kernel_shape", std::vector<int64_t>{2, 2}}, {"strides", std::vector<int64_t>{2, 2}}});
+    const ValueId h = b.node("Conv", {b.node("Relu", {pooled}, {}, prefix + "relu"), b.constant(prefix + "w1", random_tensor({width, width, 3, 3}, 2))});
+    const ValueId gated = b.node("Mul", {h, b.node("Sigmoid", {h}, {}, prefix + "gate")}, {}, prefix + "silu");
+    b.output(b.node("Flatten", {b.node("GlobalAveragePool", {gated})}), "y");
+    return b.graph();
+  };
+  const Graph student = net(4, "s."), teacher = net(6, "t.");
+  const Dataset data(student, samples_of({{"x", random_tensor({40, 3, 8, 8}, 3)}}), {.batch = 8}, "data");
+  Progress progress;
+  const auto pairs = propose_pairs(student, teacher, data, false, progress);
+  ASSERT_EQ(pairs.size(), 2u);
+  EXPECT_EQ(producer_of(student, pairs[0].values.student), "s.relu");
+  EXPECT_EQ(producer_of(student, pairs[1].values.student), "s.silu");
+  EXPECT_EQ(producer_of(teacher, pairs[1].values.teacher), "t.silu");
+}
+
 /// Two residual blocks of maps of 4 x 4, then one of 2 x 2.
 Graph blocks(int64_t width, uint64_t seed, const std::string& prefix) {
   GraphBuilder b;
