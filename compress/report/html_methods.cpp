@@ -75,11 +75,27 @@ std::string training_section(const Json& pass) {
                      folded("Table", table({{"epoch", true}, {"loss", true}, {"loss of held-out samples", true}}, rows) + more_than(all, kTabled)));
 }
 
+/// What became of the blocks of one pass that trained them one by one.
+std::string blocks_section(const Json& pass) {
+  std::vector<Cells> rows;
+  for (const Json& block : item(item(pass, "details"), "blocks")) {
+    const Json& kept = item(block, "kept");
+    const bool is_kept = kept.is_boolean() && kept.get<bool>();
+    rows.push_back({cell(block, "output"), fixed(static_cast<double>(item(block, "nodes").size()), 0),
+                    optional_text(number(block, "error_before"), 4), optional_text(number(block, "error_after"), 4),
+                    is_kept ? "kept" : cell(block, "reason")});
+  }
+  if (rows.empty()) return "";
+  const std::vector<Column> columns = {{"block that ends in"}, {"nodes", true}, {"error before", true}, {"error after", true}, {"update"}};
+  return section("Tuned: " + text(pass, "name"), table(columns, rows) + element("p", "Errors are squared, over the variance of what the teacher's block gives, "
+                                                                                "on samples that taught nothing.", "class=\"muted-text\""));
+}
+
 }  // namespace
 
 std::string method_sections(const Json& report) {
   std::string sections = pruned_table(report) + factorized_table(report);
-  for (const Json& pass : item(report, "passes")) sections += training_section(pass);
+  for (const Json& pass : item(report, "passes")) sections += training_section(pass) + blocks_section(pass);
   return sections;
 }
 

@@ -31,6 +31,16 @@ TEST(HtmlMethods, ShowsWhatPruningTook) {
   EXPECT_EQ(page.find("conv<9>"), std::string::npos);
 }
 
+TEST(HtmlMethods, ShowsWhatBecameOfBlocks) {
+  Json report = sample_report();
+  EXPECT_EQ(method_sections(report).find("Tuned"), std::string::npos);
+  const Json kept = {{"output", "relu<1>"}, {"nodes", {"a", "b", "c"}}, {"error_before", 0.5}, {"error_after", 0.125}, {"kept", true}};
+  const Json left = {{"output", "relu2"}, {"nodes", {"d"}}, {"error_before", 0.25}, {"error_after", 0.25}, {"kept", false}, {"reason", "no update helped"}};
+  report["passes"] = {{{"name", "tune_blocks"}, {"details", {{"samples", 500}, {"blocks", {kept, left}}}}}};
+  const std::string page = method_sections(report);
+  for (const char* words : {"<h2>Tuned: tune_blocks</h2>", "relu&lt;1&gt;", "0.5000", "0.1250", "kept", "no update helped"}) EXPECT_THAT(page, HasSubstr(words));
+}
+
 TEST(HtmlMethods, ShowsHowTrainingWent) {
   Json report = sample_report();
   EXPECT_EQ(method_sections(report).find("Trained"), std::string::npos);
