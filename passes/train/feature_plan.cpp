@@ -5,6 +5,7 @@
 #include "passes/train/pair_attention.h"
 #include "passes/train/propose_pairs.h"
 
+#include <cmath>
 #include <cstdio>
 
 namespace niwaki {
@@ -35,7 +36,7 @@ std::vector<AttentionPair> named_attention(const std::vector<LayerPair>& named, 
 FeaturePlan plan_of(const std::vector<MeasuredPair>& pairs, FeatureLoss loss) {
   FeaturePlan plan;
   for (const MeasuredPair& pair : pairs) {
-    FeatureTerm term{.values = pair.values, .loss = loss, .variance = pair.variance, .cka = pair.cka};
+    FeatureTerm term{.values = pair.values, .loss = loss, .variance = pair.variance, .scale = pair.scale, .cka = pair.cka};
     if (loss == FeatureLoss::features && pair.projector.defined()) {
       term.projector = plan.projectors.size();
       plan.projectors.push_back(pair.projector);
@@ -64,6 +65,13 @@ void tell(const FeaturePlan& plan, const Graph& student, const Graph& teacher, P
   context.progress.advance();
 }
 
+/// In units of deviations the numbers of a projector are of the size that optimizers expect: with others it would hardly move,
+/// and hold the student where it is.
+Tensor projected(const FeatureTerm& term, const Tensor& own, const Tensor& projector) {
+  const double unit = term.variance > 0 ? std::sqrt(term.variance) : 1;
+  return project(own / term.scale, projector) * unit;
+}
+
 }  // namespace
 
 FeaturePlan plan_features(const Graph& student, const Graph& teacher, const DistillOptions& options, PassContext& context) {
@@ -88,7 +96,7 @@ LossSum feature_loss(const FeatureTerm& term, const Tensor& own, const Tensor& w
     case FeatureLoss::attention_map: return attention_map(own, wanted);
     case FeatureLoss::similarity: return similarity(own, wanted);
     case FeatureLoss::attention: return term.is_relation ? value_relations(own, wanted) : attention_rows(own, wanted);
-    default: return feature_mse(term.projector ? project(own, extra[*term.projector]) : own, wanted, term.variance);
+    default: return feature_mse(term.projector ? projected(term, own, extra[*term.projector]) : own, wanted, term.variance);
   }
 }
 

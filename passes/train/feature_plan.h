@@ -12,6 +12,7 @@ struct FeatureTerm {
   FeatureLoss loss = FeatureLoss::features;
   bool is_relation = false;                  // of attention: of what it takes shares, instead of the shares
   double variance = 0;                       // of the teacher's value over samples; 0: of each sample by itself
+  double scale = 1;                          // that the student's value is divided by before a projector
   std::optional<double> cka = {};            // linear alignment before training, where it was measured
   std::optional<size_t> projector = {};      // place among Training::extra
 };

@@ -64,10 +64,13 @@ double FeatureSums::cka() const {
   return std::isfinite(found) ? std::clamp(found, 0.0, 1.0) : 0;
 }
 
-double FeatureSums::variance() const {
-  const Tensor squares = centred(teacher_products_, teacher_sum_, teacher_sum_).diagonal();
+double FeatureSums::mean_variance(const Tensor& products, const Tensor& sum) const {
+  const Tensor squares = centred(products, sum, sum).diagonal();
   return std::max(squares.mean().item<double>() / static_cast<double>(rows_), 0.0);
 }
+
+double FeatureSums::variance() const { return mean_variance(teacher_products_, teacher_sum_); }
+double FeatureSums::student_variance() const { return mean_variance(student_products_, student_sum_); }
 
 Tensor FeatureSums::projector() const {
   const Tensor gram = centred(student_products_, student_sum_, student_sum_);

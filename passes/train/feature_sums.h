@@ -23,10 +23,13 @@ class FeatureSums {
   double cka() const;
   /// Mean over its channels of the teacher's variance.
   double variance() const;
+  /// The same of the student.
+  double student_variance() const;
   /// [teacher channels, student channels + 1]: the linear map, its offset last, that brings the student nearest to the teacher.
   Tensor projector() const;
 
  private:
+  double mean_variance(const Tensor& products, const Tensor& sum) const;
   Tensor centred(const Tensor& products, const Tensor& left, const Tensor& right) const;
   Tensor student_sum_, teacher_sum_;         // [channels]
   Tensor student_products_, teacher_products_, cross_;   // [channels, channels]; cross: [student, teacher]

@@ -6,6 +6,7 @@
 #include "passes/train/teacher.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <set>
 
@@ -196,7 +197,12 @@ std::vector<std::optional<FeatureSums>> collect(const Graph& student, const Grap
 MeasuredPair measured(const LayerPair& pair, const FeatureSums& sums) {
   MeasuredPair found{pair, sums.cka(), sums.variance()};
   const Tensor projector = sums.projector();
-  if (projector.size(0) != projector.size(1) - 1) found.projector = projector;
+  const int64_t channels = projector.size(1) - 1;
+  if (projector.size(0) == channels) return found;
+  const double own = std::sqrt(sums.student_variance()), wanted = std::sqrt(found.variance);
+  if (own > 0) found.scale = own;
+  const double unit = wanted > 0 ? wanted : 1;
+  found.projector = at::cat({projector.narrow(1, 0, channels) * (found.scale / unit), projector.narrow(1, channels, 1) / unit}, 1).contiguous();
   return found;
 }
 

@@ -10,7 +10,8 @@ namespace niwaki {
 struct MeasuredPair {
   LayerPair values;
   double cka = 0, variance = 0;              // linear alignment of both; mean variance of the teacher's channels
-  Tensor projector = {};                     // see FeatureSums; undefined where both have as many channels
+  double scale = 1;                          // deviation of the student's channels
+  Tensor projector = {};                     // between values over their deviations, see FeatureSums; undefined where both have as many channels
 };
 
 /// Pairs (row, column), both rising, whose gains add up to the most; what gains nothing stays alone.

@@ -35,7 +35,7 @@ TEST(FeaturePlan, OtherWidthsGetAProjectorThatStartsAsTheBestFit) {
   EXPECT_EQ(found.projectors[0].sizes(), (std::vector<int64_t>{24, 13}));
   const Tensor own = random_tensor({40, 12}, 4), wanted = random_tensor({40, 24}, 5);
   const LossSum loss = feature_loss(found.terms[0], own, wanted, found.projectors);
-  const Tensor by_hand = at::square(project(own, found.projectors[0]) - wanted).mean(1).sum() / found.terms[0].variance;
+  const Tensor by_hand = at::square(project(own / found.terms[0].scale, found.projectors[0]) * std::sqrt(found.terms[0].variance) - wanted).mean(1).sum() / found.terms[0].variance;
   EXPECT_NEAR(loss.sum.item<double>() / by_hand.item<double>(), 1, 1e-5);
 }
 
@@ -64,6 +64,17 @@ TEST(FeaturePlan, AttentionHasTwoTermsPerLayer) {
   } catch (const UsageError& error) {
     EXPECT_EQ(error.code(), "E3322");
   }
+}
+
+/// What the scales of either side are does not matter to what is learned.
+TEST(FeaturePlan, TheStartDoesNotDependOnScales) {
+  const Graph student = small_net(12, 50), teacher = small_net(24, 10, false, "t.");
+  Graph louder = student;
+  louder.set_constant(*louder.find_value("w1"), make_constant(weight_of(student, "w1") * 100));
+  const Dataset data = samples_for(student, teacher, 300, false);
+  const FeaturePlan found = plan(student, teacher, with(FeatureLoss::features), data), other = plan(louder, teacher, with(FeatureLoss::features), data);
+  EXPECT_NEAR(other.terms[0].scale / found.terms[0].scale, 100, 1e-3);
+  EXPECT_LT(relative_difference(other.projectors[0], found.projectors[0]), 1e-4);
 }
 
 /// The gradient of a projector, against central differences in double.
