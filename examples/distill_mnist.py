@@ -4,7 +4,8 @@
 
 A teacher of 784-1200-1200-10, trained on moved digits, and two students of 784-800-800-10 that see the digits as they are:
 one learns the labels, the other the teacher's answers at temperature 20. Both start from the same weights and take the same
-steps. The paper's numbers of errors among the 10,000 test digits: teacher 67, labels 146, distilled 74.
+steps. Errors among the 10,000 test digits in the paper, with a teacher that also had dropout: teacher 67, labels 146,
+distilled 74. With 20 epochs for the teacher and 15 for the students, this script: teacher 84, labels 141, distilled 105.
 """
 
 import argparse

@@ -128,7 +128,7 @@ const std::vector<ErrorPage>& error_pages() {
       {"N3033", "zeros moved", "Pruning and training went on together: weights that were removed kept learning, and where one outgrew a kept one it came back. As many are zero as before.", "regrow: off keeps the masks"},
       {"N3034", "what is compared inside", "Pairs of values of the student and the teacher, and how alike each was before training (linear CKA, 0 to 1).", "--pairs STUDENT=TEACHER,... names others"},
       {"N3035", "nothing inside is compared", "No ends of blocks, or no attention, were found that both models have and that can be compared.", "name pairs with --pairs, or leave --features out"},
-      {"N3034", "weights stay shared", "Weights that share few values (share_weights, or integers with one scale) move together: each value takes the sum of the gradients of its weights.", "--only and --keep choose what is trained"},
+      {"N3036", "weights stay shared", "Weights that share few values (share_weights, or integers with one scale) move together: each value takes the sum of the gradients of its weights.", "--only and --keep choose what is trained"},
       {"W1106", "nodes were not in order", "The file lists a node before those it reads. They were sorted; the result is the same.", "nothing to do"},
       {"W1113", "an operator is unknown", "It is carried through unchanged, and nothing that must run it is possible.", "methods without calibration work: --mode weight_only, --mode storage"},
       {"W1114", "a domain is used that is not imported", "It was added as version 1 and listed among the changes.", "export again with a current exporter"},

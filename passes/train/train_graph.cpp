@@ -125,7 +125,7 @@ TrainReport train_and_report(Graph& graph, const Training& training, const Train
   if (done.resumed_at > 0) report.notes.push_back(cat("N3031: went on at step ", done.resumed_at, " of a run that was stopped"));
   if (done.best_epoch == 0 && done.held_out_samples > 0) report.notes.push_back("W3323: no epoch lowered the loss of the samples that were held out: the weights stay as they were");
   count_moves(before, graph, training, report);
-  if (!training.shared.empty()) report.notes.push_back(cat("N3034: ", training.shared.size(), " weight tensors keep sharing few values each"));
+  if (!training.shared.empty()) report.notes.push_back(cat("N3036: ", training.shared.size(), " weight tensors keep sharing few values each"));
   report.details = summary(done, trainer);
   list_nodes(before, graph, training, report);
   return done;

@@ -34,11 +34,17 @@ TEST(Finetune, KeepsZerosAndWhatItIsToldTo) {
   EXPECT_FALSE(at::equal(trained, pruned));
 }
 
-/// Prunes and trains in one run; the reports of both.
-std::vector<PassReport> prune_and_train(Graph& graph, const Dataset& data, const Json& prune, const Json& train) {
+/// Prunes, by `calibration` samples, and trains in one run; the reports of both.
+std::vector<PassReport> prune_and_train(Graph& graph, const Dataset& data, const Json& prune, const Json& train, int64_t calibration = 400) {
   const std::vector<Pass> passes = {all_passes().make("prune_weights", prune), all_passes().make("eliminate_dead_nodes"), all_passes().make("finetune", train)};
+  const Dataset few = data.head(calibration);
   Progress progress;
-  return run(passes, graph, {.calibration = &data, .training = &data}, progress);
+  return run(passes, graph, {.calibration = &few, .training = &data}, progress);
+}
+
+std::string method_of(const PassReport& report) {
+  const auto pruned = std::find_if(report.nodes.begin(), report.nodes.end(), [](const NodeReport& node) { return node.outcome == Outcome::changed; });
+  return pruned == report.nodes.end() ? "" : pruned->metrics.value("method", "");
 }
 
 int64_t zeros_of(const Graph& graph) { return weight_of(graph, "w1").eq(0).sum().item<int64_t>(); }
@@ -50,10 +56,6 @@ TEST(Finetune, RightBehindPruningMasksMove) {
   Graph moving = teacher, fixed = teacher, pattern = teacher;
   const auto reports = prune_and_train(moving, data, {{"sparsity", 0.7}}, train);
   EXPECT_TRUE(reports[0].may_regrow);
-  const auto is_pruned = [](const NodeReport& node) { return node.outcome == Outcome::changed; };
-  const auto pruned = std::find_if(reports[0].nodes.begin(), reports[0].nodes.end(), is_pruned);
-  ASSERT_NE(pruned, reports[0].nodes.end());
-  EXPECT_EQ(pruned->metrics.at("method"), "magnitude");
   ASSERT_EQ(reports[2].notes.size(), 2u);
   EXPECT_TRUE(reports[2].notes[1].starts_with("N3033: ")) << reports[2].notes[1];
   EXPECT_FALSE(reports[2].notes[1].starts_with("N3033: 0 ")) << reports[2].notes[1];
@@ -67,6 +69,19 @@ TEST(Finetune, RightBehindPruningMasksMove) {
   const auto patterned = prune_and_train(pattern, data, {{"pattern", "2:4"}}, train);
   EXPECT_FALSE(patterned[0].may_regrow);
   EXPECT_EQ(patterned[2].notes.size(), 1u);
+}
+
+TEST(Finetune, IsNotPrecededByAFitToFewSamples) {
+  const Graph teacher = small_net(24, 10);
+  const Dataset data = samples_for(teacher, teacher, 400, true);
+  for (const auto& [calibration, method] : {std::pair{400, "sparse_gpt + refit"}, std::pair{64, "magnitude"}}) {
+    Graph graph = teacher;
+    const PassReport report = prune_and_train(graph, data, {{"sparsity", 0.7}}, {{"steps", 1}}, calibration)[0];
+    EXPECT_EQ(method_of(report), method);
+    EXPECT_EQ(report.notes.empty(), calibration == 400);
+    Graph asked = teacher;
+    EXPECT_EQ(method_of(prune_and_train(asked, data, {{"sparsity", 0.7}, {"importance", "wanda"}}, {{"steps", 1}}, calibration)[0]), "wanda + refit");
+  }
 }
 
 TEST(Finetune, MasksOfAnEarlierRunMoveWhenAsked) {
