@@ -141,4 +141,22 @@ void FactorNodes::replace_sharers(const std::vector<LinearView>& nodes, const st
   }
 }
 
+void FactorNodes::replace_table(ValueId table, const std::vector<NodeId>& gathers, const std::vector<Tensor>& factors) {
+  const Constant old = *graph_.constant(table);
+  const std::string name = graph_.value(table).name;
+  const auto store = [&](const char* part, const Tensor& numbers) {
+    return new_constant(graph_, cat(name, ".", part), make_constant(numbers.contiguous().to(scalar_type(old.dtype)), old.dtype));
+  };
+  const ValueId narrow = store("first", values(old).to(at::kDouble).mm(factors[0].t())), last = store("last", factors[1].t());
+  for (const NodeId id : gathers) {
+    const ValueId made = graph_.node(id).outputs[0];
+    const std::string label = graph_.label(id);
+    const ValueId between = graph_.add_value({.name = graph_.fresh_name(graph_.value(made).name + ".first"), .dtype = old.dtype});
+    graph_.set_input(id, 0, narrow);
+    graph_.set_outputs(id, {between});
+    graph_.insert_after(id, {.name = label + ".last", .op = "MatMul", .inputs = {between, last}, .outputs = {made}});
+  }
+  remove_unused_constant(graph_, table);
+}
+
 }  // namespace niwaki

@@ -14,6 +14,8 @@ class FactorNodes {
   void replace_uses(const std::vector<LinearView>& uses, FactorForm form, const std::vector<Tensor>& factors);
   /// Linear nodes that read the same columns: one first factor for all, the rows of the last one in the order of the nodes.
   void replace_sharers(const std::vector<LinearView>& nodes, const std::vector<Tensor>& factors);
+  /// A table and the map that its narrow rows go through: another node stands behind each Gather.
+  void replace_table(ValueId table, const std::vector<NodeId>& gathers, const std::vector<Tensor>& factors);
 
  private:
   ValueId add_constant(const LinearView& like, const char* part, const Tensor& weight);

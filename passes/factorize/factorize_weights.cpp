@@ -36,6 +36,10 @@ class Factorizer {
   };
 
   void find_units();
+  std::string why_no_table(const FactorUnit& unit) const;
+  void skip(const FactorUnit& unit, const std::string& why) {
+    for (const NodeId id : unit.node_ids()) context_.report.skip(before_.label(id), why);
+  }
   void look();
   std::vector<FactorOption> options_of(Unit& unit, int64_t step) const;
   double divergence(Unit& unit, const FactorOption& option) const;
@@ -50,6 +54,7 @@ class Factorizer {
     int64_t step = kDefaultRound;
     double loss = 0;
   };
+  double weight_of(const Unit& unit) const;
   Found attempt(int64_t step, double budget, bool is_relative);
   Found search(double budget, bool is_relative);
   void replace(Unit& unit, const FactorOption& option);
@@ -74,6 +79,13 @@ class Factorizer {
   std::vector<NodeId> replaced_;
 };
 
+std::string Factorizer::why_no_table(const FactorUnit& unit) const {
+  const bool is_wanted = std::all_of(unit.gathers.begin(), unit.gathers.end(), [&](NodeId id) { return is_selected(graph_, id, context_.keep, context_.only); });
+  if (!is_wanted) return "left alone by --keep or --only";
+  const std::string reason = why_not_table(graph_, unit);
+  return reason.empty() && options_.macs_ratio < 1 ? "reading a table computes nothing: factors would add multiply-accumulates" : reason;
+}
+
 void Factorizer::find_units() {
   std::vector<LinearView> allowed;
   for (const LinearView& view : linear_views(graph_)) {
@@ -81,10 +93,15 @@ void Factorizer::find_units() {
     if (reason.empty()) allowed.push_back(view);
     else context_.report.skip(graph_.label(view.node), reason);
   }
+  for (FactorUnit& unit : table_units(graph_)) {
+    const std::string reason = why_no_table(unit);
+    if (reason.empty()) found_.push_back(std::move(unit));
+    else skip(unit, reason);
+  }
   for (FactorUnit& unit : factor_units(graph_, allowed)) {
     const bool is_whole = !unit.is_tied || graph_.consumers(unit.nodes.front().weight).size() == unit.nodes.size();
     if (is_whole) found_.push_back(std::move(unit));
-    else for (const LinearView& view : unit.nodes) context_.report.skip(graph_.label(view.node), "a node that is left alone uses its weight");
+    else skip(unit, "a node that is left alone uses its weight");
   }
 }
 
@@ -94,6 +111,7 @@ void Factorizer::look() {
     Wanted wanted{.seed = context_.seed};
     for (const FactorUnit& unit : found_) {
       wanted.grams.insert(wanted.grams.end(), unit.nodes.begin(), unit.nodes.end());
+      for (const NodeId id : unit.gathers) wanted.value_grams.insert(graph_.node(id).outputs[0]);
     }
     statistics_ = collect(Executor(graph_), graph_, *context_.calibration, wanted, context_.progress);
     if (options_.rank == 0) {
@@ -110,7 +128,7 @@ void Factorizer::look() {
     made.energy = made.factors.energy();
     context_.progress.advance();
     if (made.energy > 0) units_.push_back(std::move(made));
-    else for (const LinearView& view : made.nodes) context_.report.skip(graph_.label(view.node), "its outputs do not vary on the calibration data, or its weight is 0");
+    else skip(made, "its outputs do not vary on the calibration data, or its weight is 0");
   }
 }
 
@@ -118,7 +136,8 @@ void Factorizer::look() {
 std::vector<FactorOption> Factorizer::options_of(Unit& unit, int64_t step) const {
   std::vector<FactorOption> options = unit.factors.options({.step = step, .only = options_.rank});
   std::erase_if(options, [&](const FactorOption& option) {
-    return option.num_weights + kNodeWeights * (option.form == FactorForm::tucker ? 2 : 1) > unit.factors.layer().num_weights();
+    const double more = option.form == FactorForm::tucker ? 2 : std::max<double>(1, static_cast<double>(unit.gathers.size()));
+    return option.num_weights + kNodeWeights * more > unit.factors.layer().num_weights();
   });
   return options;
 }
@@ -188,13 +207,23 @@ std::vector<Factorizer::Choice> Factorizer::choose_by_energy() {
   return choices;
 }
 
+/// Of losses, so that they are divergences. Errors of units that no gradient weighs count relative to their outputs; those of tables
+/// reach everything, and count as those of the unit on which the answer depends most.
+double Factorizer::weight_of(const Unit& unit) const {
+  if (unit.factors.layer().weights.defined()) return 1;
+  double typical = 0;
+  for (const Unit& other : units_) {
+    if (unit.table != ValueId::absent && other.factors.layer().weights.defined()) typical = std::max(typical, other.energy);
+  }
+  return (typical > 0 ? typical : 1) / unit.energy;
+}
+
 /// Within the budget on this grid. Losses are divergences, or relative to the outputs of each unit.
 Factorizer::Found Factorizer::attempt(int64_t step, double budget, bool is_relative) {
   std::vector<std::vector<FactorOption>> options;
   std::vector<std::vector<RankOption>> costs;
   for (Unit& unit : units_) {
-    // errors of units that no gradient weighs count relative to their outputs
-    const double weight = is_relative || sensitivity_.empty() || !unit.factors.layer().weights.defined() ? 1 / unit.energy : 1;
+    const double weight = is_relative ? 1 / unit.energy : weight_of(unit);
     options.push_back(options_of(unit, step));
     std::vector<RankOption> one{{cost_of(unit), 0}};
     for (const FactorOption& option : options.back()) one.push_back({cost_of(option), option.loss * weight});
@@ -237,9 +266,11 @@ std::vector<Factorizer::Choice> Factorizer::choose_together() {
     present = total_macs(graph_, sizes_);
   } else {
     std::set<ValueId> seen;
-    for (const LinearView& view : linear_views(graph_)) {
-      if (seen.insert(view.weight).second) present += static_cast<double>(element_count(*graph_.constant(view.weight)));
+    for (const LinearView& view : linear_views(graph_)) seen.insert(view.weight);
+    for (const Unit& unit : units_) {
+      if (unit.table != ValueId::absent) seen.insert(unit.table);
     }
+    for (const ValueId weight : seen) present += static_cast<double>(element_count(*graph_.constant(weight)));
   }
   const double whole = target.whole(present, context_.original_macs), rest = std::max(0.0, present - own), budget = target.budget(whole) - rest;
   if (own <= budget) {
@@ -290,7 +321,8 @@ double Factorizer::energy_kept(const Unit& unit, const Tensor& missing) const {
 /// Puts the factors in place; returns what their product lacks.
 Tensor Factorizer::edit(Graph& graph, const Unit& unit, FactorForm form, const std::vector<Tensor>& factors, const Tensor& product) const {
   FactorNodes nodes(graph);
-  if (unit.is_tied || unit.nodes.size() == 1) nodes.replace_uses(unit.nodes, form, factors);
+  if (unit.table != ValueId::absent) nodes.replace_table(unit.table, unit.gathers, factors);
+  else if (unit.is_tied || unit.nodes.size() == 1) nodes.replace_uses(unit.nodes, form, factors);
   else nodes.replace_sharers(unit.nodes, factors);
   const Tensor missing = unit.factors.layer().rows - product;
   if (statistics_ && has_bias_places(before_, unit)) shift_biases(graph, unit, missing);
@@ -301,17 +333,21 @@ void Factorizer::replace(Unit& unit, const FactorOption& option) {
   const std::vector<Tensor> factors = unit.factors.factors(option);
   const FactoredLayer& layer = unit.factors.layer();
   const Tensor missing = edit(graph_, unit, option.form, factors, unit.factors.product(option, factors));
+  const bool is_table = unit.table != ValueId::absent;
   Json sizes = Json::array();
   for (const Tensor& factor : factors) sizes.push_back(factor.sizes().vec());
-  Json facts = {{"form", names(FactorForm{})[static_cast<size_t>(option.form)]}, {"rank", factors.back().size(1) / (option.form == FactorForm::inputs ? layer.taps() : option.form == FactorForm::spatial ? layer.kernel[1] : 1)},
+  if (is_table) sizes = {{before_.constant(unit.table)->sizes[0], option.rank}, {option.rank, layer.inputs()}};
+  Json facts = {{"form", is_table ? "table" : names(FactorForm{})[static_cast<size_t>(option.form)]}, {"rank", factors.back().size(1) / (option.form == FactorForm::inputs ? layer.taps() : option.form == FactorForm::spatial ? layer.kernel[1] : 1)},
                 {"energy", energy_kept(unit, missing)}, {"macs_before", layer.macs()}, {"macs_after", option.macs}, {"factors", sizes}};
   if (option.form == FactorForm::tucker) facts["input_rank"] = factors[0].size(0);
-  for (const LinearView& view : unit.nodes) {
-    if (unit.nodes.size() > 1) facts["together_with"] = static_cast<int64_t>(unit.nodes.size()) - 1;
-    context_.report.change(graph_.label(view.node), facts);
-    context_.report.changes.emplace_back(before_.value(view.weight).name, "it is a product of factors");
-    replaced_.push_back(view.node);
+  const std::vector<NodeId> ids = unit.node_ids();
+  if (ids.size() > 1) facts["together_with"] = static_cast<int64_t>(ids.size()) - 1;
+  for (const NodeId id : ids) {
+    context_.report.change(before_.label(id), facts);
+    replaced_.push_back(id);
   }
+  if (is_table) context_.report.changes.emplace_back(before_.value(unit.table).name, "it is a product of factors");
+  for (const LinearView& view : unit.nodes) context_.report.changes.emplace_back(before_.value(view.weight).name, "it is a product of factors");
 }
 
 void Factorizer::refit() {
@@ -341,7 +377,7 @@ void Factorizer::run() {
     if (choices[i]) replace(units_[i], *choices[i]);
     if (choices[i]) continue;
     const std::string why = has_budget() ? "it loses too much for what it saves" : options_.rank > 0 ? "factors of this rank would be larger, or compute more" : "factors that keep this energy would be larger, compute more, or move the answer";
-    for (const LinearView& view : units_[i].nodes) context_.report.skip(graph_.label(view.node), why);
+    skip(units_[i], why);
   }
   if (replaced_.empty()) {
     if (context_.report.notes.empty() || !context_.report.notes.back().starts_with("N3008")) context_.report.notes.push_back("N3001: nothing was factorized: factors would be larger, compute more, or lose too much");

@@ -32,7 +32,9 @@ struct FactorizeWeightsOptions {
 /// follow from the spectra; then the last factors are fitted, in order, to the original's outputs.
 ///   before   y = Gemm(x, w [256, 784], b)
 ///   after    h = MatMul(x, w.first [784, 48])   y = Gemm(h, w.last [256, 48], b)
-/// Skips what would not be smaller in weights and in multiply-accumulates. E3210 where the target cannot be reached.
+///   before   y = Gather(t [20000, 256], ids)
+///   after    h = Gather(t.first [20000, 48], ids)   y = MatMul(h, t.last [48, 256])
+/// Skips what would not be smaller in weights and, but for tables, in multiply-accumulates. E3210 where the target cannot be reached.
 void factorize_weights(Graph& graph, const FactorizeWeightsOptions& options, PassContext& context);
 
 }  // namespace niwaki

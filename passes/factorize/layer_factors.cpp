@@ -29,6 +29,7 @@ double LayerFactors::weights_of(const FactorOption& option) const {
   const auto rank = static_cast<double>(option.rank * layer_.groups), outs = static_cast<double>(layer_.rows.size(0)) / static_cast<double>(layer_.groups);
   const auto ins = static_cast<double>(layer_.inputs()), taps = static_cast<double>(layer_.taps()), ri = static_cast<double>(option.input_rank);
   if (option.form == FactorForm::tucker) return ins * ri + rank * ri * taps + outs * rank;
+  if (layer_.table_rows > 0) return rank * (ins + layer_.table_rows);
   const auto last = static_cast<double>(split_taps(option.form));
   return rank * (ins * taps / last + outs * last);
 }
@@ -38,7 +39,7 @@ double LayerFactors::macs_of(const FactorOption& option) const {
   const auto ins = static_cast<double>(layer_.inputs()), taps = static_cast<double>(layer_.taps()), ri = static_cast<double>(option.input_rank);
   const auto last = static_cast<double>(split_taps(option.form));
   switch (option.form) {
-    case FactorForm::columns: return layer_.output_positions * weights_of(option);
+    case FactorForm::columns: return layer_.output_positions * (layer_.table_rows > 0 ? rank * ins : weights_of(option));
     case FactorForm::inputs: return layer_.input_positions * ins * rank + layer_.output_positions * outs * rank * last;
     case FactorForm::spatial: return layer_.middle_positions * rank * ins * taps / last + layer_.output_positions * outs * rank * last;
     case FactorForm::tucker: break;
@@ -47,7 +48,7 @@ double LayerFactors::macs_of(const FactorOption& option) const {
 }
 
 bool LayerFactors::is_smaller(const FactorOption& option) const {
-  return macs_of(option) < layer_.macs() && weights_of(option) < layer_.num_weights();
+  return (layer_.table_rows > 0 || macs_of(option) < layer_.macs()) && weights_of(option) < layer_.num_weights();
 }
 
 /// On the grid, below the rank at which factors are as large as the layer, up to `most`.
@@ -118,7 +119,7 @@ void LayerFactors::add_tuckers(const RankGrid& grid, std::vector<FactorOption>& 
 std::vector<FactorOption> LayerFactors::options(const RankGrid& grid) {
   std::vector<FactorOption> found;
   add_splits(FactorForm::columns, grid, found);
-  const bool has_taps = layer_.taps() > 1 && layer_.groups == 1 && layer_.may_split_taps;
+  const bool has_taps = layer_.taps() > 1 && layer_.groups == 1;
   if (!has_taps) return found;
   add_splits(FactorForm::inputs, grid, found);
   if (layer_.kernel.size() == 2 && layer_.kernel[0] > 1 && layer_.kernel[1] > 1) add_splits(FactorForm::spatial, grid, found);

@@ -24,12 +24,12 @@ struct FactoredLayer {
   std::vector<int64_t> kernel = {};          // empty: no convolution
   int64_t groups = 1;
   double output_positions = 1, input_positions = 1, middle_positions = 1;   // middle: high as the output, wide as the input
-  bool may_split_taps = true;                // forms other than `columns` are allowed
+  double table_rows = 0;                     // above 0: a table [table_rows, in] whose rows are read; `rows` is then the unit matrix
 
   int64_t taps() const;
   int64_t inputs() const { return rows.size(1) / taps(); }     // of one group
-  double macs() const { return output_positions * num_weights(); }
-  double num_weights() const { return static_cast<double>(rows.numel()); }
+  double macs() const { return table_rows > 0 ? 0 : output_positions * num_weights(); }
+  double num_weights() const { return (table_rows > 0 ? table_rows : static_cast<double>(rows.size(0))) * static_cast<double>(rows.size(1)); }
 };
 
 struct FactorOption {
@@ -49,7 +49,7 @@ class LayerFactors {
  public:
   explicit LayerFactors(const FactoredLayer& layer) : layer_(layer) {}
   const FactoredLayer& layer() const { return layer_; }
-  /// Those with fewer multiply-accumulates and fewer weights than the layer.
+  /// Those with fewer multiply-accumulates and fewer weights than the layer; of a table, with fewer weights.
   std::vector<FactorOption> options(const RankGrid& grid);
   double energy();                           // of the outputs, weighted
   /// The factors, first to last, as matrices [out, in * taps]; groups below each other.

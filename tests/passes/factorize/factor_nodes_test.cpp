@@ -105,5 +105,45 @@ TEST(FactorNodes, SharersReadOneFirstFactor) {
   EXPECT_EQ(after.main().nodes.size(), 3u);                             // one first factor
 }
 
+/// Two Gathers of `ids` [n, 3] on one table [20, 8].
+Graph two_readers(const Tensor& table) {
+  GraphBuilder b;
+  const ValueId ids = b.input("ids", {int64_t{2}, int64_t{3}}, DType::int64), t = b.constant("t", table);
+  b.output(b.node("Gather", {t, ids}, {}, "one"), "y");
+  b.output(b.node("Gather", {t, b.node("Neg", {ids}, {}, "minus")}, {}, "two"), "z");
+  return b.graph();
+}
+
+Graph with_factors(const Graph& before, const Tensor& table, int64_t rank) {
+  LayerFactors factors(FactoredLayer{.rows = at::eye(8, at::kDouble), .moments = table.t().mm(table).to(at::kDouble).unsqueeze(0), .table_rows = 20});
+  Graph after = before;
+  const auto gathers = before.consumers(*before.find_value("t"));
+  FactorNodes(after).replace_table(*before.find_value("t"), {gathers.begin(), gathers.end()}, factors.factors({.rank = rank}));
+  return after;
+}
+
+TEST(FactorNodes, FullRankReproducesTheTable) {
+  const Tensor table = random_tensor({20, 8}, 3), ids = at::tensor({0, 7, 19, 3, 3, 12}, at::kLong).reshape({2, 3});
+  const Graph before = two_readers(table), after = with_factors(before, table, 8);
+  const auto want = run_graph(before, {ids}), got = run_graph(after, {ids}), narrow = run_graph(with_factors(before, table, 4), {ids});
+  for (const size_t i : {0, 1}) {
+    EXPECT_LT(relative_difference(got[i], want[i]), 1e-5);
+    EXPECT_GT(relative_difference(narrow[i], want[i]), 1e-2);           // control
+  }
+  EXPECT_FALSE(after.find_value("t").has_value() && after.constant(*after.find_value("t")));
+  EXPECT_EQ(after.consumers(*after.find_value("t.first")).size(), 2u);  // stored once
+  EXPECT_EQ(after.consumers(*after.find_value("t.last")).size(), 2u);
+}
+
+TEST(FactorNodes, TablesKeepTheirType) {
+  const Tensor table = random_tensor({20, 8}, 3), ids = at::tensor({0, 7, 19, 3, 3, 12}, at::kLong).reshape({2, 3});
+  const Graph before = two_readers(table.to(at::kHalf)), after = with_factors(before, table, 8);
+  EXPECT_EQ(after.constant(*after.find_value("t.first"))->dtype, DType::float16);
+  EXPECT_EQ(after.constant(*after.find_value("t.last"))->dtype, DType::float16);
+  const Tensor want = run_graph(before, {ids})[0], got = run_graph(after, {ids})[0];
+  EXPECT_EQ(got.scalar_type(), at::kHalf);
+  EXPECT_LT(relative_difference(got.to(at::kFloat), want.to(at::kFloat)), 5e-3);
+}
+
 }  // namespace
 }  // namespace niwaki

@@ -62,5 +62,18 @@ TEST(LayerFactors, GroupsAddUp) {
   EXPECT_NEAR(options.front().loss, error, 1e-6 * factors.energy());
 }
 
+TEST(LayerFactors, TablesGetSmallerAndComputeMore) {
+  const Tensor x = normal({12, 50}, 5);
+  LayerFactors factors(FactoredLayer{.rows = at::eye(12, at::kDouble), .moments = x.mm(x.t()).unsqueeze(0), .output_positions = 5, .table_rows = 60});
+  const auto options = factors.options({.step = 4});
+  ASSERT_EQ(options.size(), 2u);                                        // 12 * (60 + 12) > 60 * 12
+  for (const FactorOption& option : options) {
+    EXPECT_EQ(option.num_weights, option.rank * (60 + 12));
+    EXPECT_EQ(option.macs, 5 * option.rank * 12);
+    const double error = squares((factors.layer().rows - factors.product(option, factors.factors(option))).mm(x));
+    EXPECT_NEAR(option.loss, error, 1e-6 * factors.energy());
+  }
+}
+
 }  // namespace
 }  // namespace niwaki
