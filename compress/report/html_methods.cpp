@@ -65,7 +65,7 @@ std::string training_section(const Json& pass) {
   if (rows.empty()) return "";
   const auto count = [&](const char* key) { return grouped(number(details, key).value_or(0)); };
   const std::string facts = count("steps") + " updates of " + count("batch") + " samples · " + count("training_samples") + " samples, " + count("held_out_samples") +
-                            " more held out · best after epoch " + count("best_epoch");
+                            " more held out · kept that after epoch " + count("best_epoch");
   std::vector<Curve> curves{trained};
   if (!held_out.points.empty()) curves.push_back(held_out);
   const size_t all = rows.size();

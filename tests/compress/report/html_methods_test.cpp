@@ -47,7 +47,7 @@ TEST(HtmlMethods, ShowsHowTrainingWent) {
   report["passes"] = {{{"name", "distill"}, {"details", {{"steps", 1525}, {"batch", 128}, {"training_samples", 39000}, {"held_out_samples", 1000}, {"validation_before", 0.5}, {"best_epoch", 2},
                                                          {"epochs", {{{"train_loss", 0.25}, {"validation_loss", 0.3125}}, {{"train_loss", 0.125}, {"validation_loss", nullptr}}}}}}}};
   const std::string page = method_sections(report);
-  for (const char* words : {"<h2>Trained: distill</h2>", "1,525 updates of 128 samples", "39,000 samples, 1,000 more held out", "best after epoch 2", "0.12500", "0.31250", "held out</text>"}) {
+  for (const char* words : {"<h2>Trained: distill</h2>", "1,525 updates of 128 samples", "39,000 samples, 1,000 more held out", "kept that after epoch 2", "0.12500", "0.31250", "held out</text>"}) {
     EXPECT_THAT(page, HasSubstr(words));
   }
 }
