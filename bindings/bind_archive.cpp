@@ -1,13 +1,10 @@
 #include "bindings/bind.h"
 #include "compress/atomic_file.h"
 #include "compress/digest.h"
-#include "compress/error.h"
 #include "formats/archive/pack.h"
 #include "formats/archive/unpack_files.h"
 
 #include <pybind11/stl.h>
-
-#include <map>
 
 namespace py = pybind11;
 
@@ -16,12 +13,10 @@ namespace {
 
 /// (path, SHA-256, bytes)
 py::tuple pack(const std::string& model, const std::string& output, const std::string& codec, bool force) {
-  static const std::map<std::string, archive::Codec> codecs = {{"auto", archive::Codec::automatic}, {"zstd", archive::Codec::zstd}, {"rans", archive::Codec::rans}};
-  const auto found = codecs.find(codec);
-  if (found == codecs.end()) throw UsageError("E2005", cat("unknown codec '", printable(codec), "'"), {.help = "use auto, zstd or rans"});
+  const archive::Codec kind = archive::codec_named(codec);
   require_writable_output(output, {model}, force, false);
   const auto packed = interruptible([=] {
-    auto made = archive::pack_model(model, {.codec = found->second});
+    auto made = archive::pack_model(model, {.codec = kind});
     write_file(output, std::as_bytes(std::span(made.archive)));
     return made;
   });

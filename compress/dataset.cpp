@@ -1,6 +1,7 @@
 #include "compress/dataset.h"
 
 #include "compress/error.h"
+#include "compress/kept_array.h"
 #include "compress/random.h"
 
 #include <charconv>
@@ -213,19 +214,6 @@ RunValue gather_rows(const SampleArray& array, std::span<const int64_t> places) 
   const Tensor index = at::from_blob(back.data(), {static_cast<int64_t>(back.size())}, at::kLong);
   return RunValue(read_runs(array, sorted).index_select(0, index), array.dtype());
 }
-
-/// An array that was read as a whole.
-class KeptArray : public SampleArray {
- public:
-  KeptArray(Tensor array, DType dtype) : array_(std::move(array)), dtype_(dtype) {}
-  DType dtype() const override { return dtype_; }
-  std::vector<int64_t> sizes() const override { return array_.sizes().vec(); }
-  RunValue rows(int64_t first, int64_t count) const override { return {array_.narrow(0, first, count), dtype_}; }
-
- private:
-  Tensor array_;
-  DType dtype_;
-};
 
 int64_t bytes_of_sample(const SampleArray& array) {
   const std::vector<int64_t> sizes = array.sizes();

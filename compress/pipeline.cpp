@@ -35,14 +35,17 @@ bool trains_behind(std::span<const Pass> passes, size_t place) {
   return next != rest.end() && next->needs.training;
 }
 
-void run_one(std::span<const Pass> passes, size_t place, const Graph* unmasked, Graph& graph, const RunInputs& inputs, PassReport& report, Progress& progress) {
+/// `unmasked`: the model before the last pass whose zeros may move.
+void run_one(std::span<const Pass> passes, size_t place, std::optional<Graph>& unmasked, Graph& graph, const RunInputs& inputs, PassReport& report, Progress& progress) {
   const Pass& pass = passes[place];
   Graph candidate = graph;                   // cheap: constants share storage
   PassContext context{.report = report, .progress = progress, .calibration = inputs.calibration, .keep = inputs.keep, .only = inputs.only,
                       .seed = inputs.seed, .original_macs = inputs.original_macs, .training = inputs.training, .teacher = inputs.teacher,
-                      .trains_next = trains_behind(passes, place), .unmasked = unmasked, .group = inputs.group};
+                      .trains_next = trains_behind(passes, place), .unmasked = unmasked ? &*unmasked : nullptr, .group = inputs.group};
   if (!inputs.checkpoint_directory.empty()) context.checkpoint = cat(inputs.checkpoint_directory, "/", place + 1, "-", pass.name, ".checkpoint");
   pass.run(candidate, context);
+  if (report.may_regrow) unmasked = graph;
+  else if (!only_cleans_up(pass.name)) unmasked.reset();
   report.changed = candidate.revision() != graph.revision();
   if (!report.changed) return;
   infer_shapes(candidate);
@@ -71,7 +74,7 @@ std::vector<PassReport> run(std::span<const Pass> passes, Graph& graph, const Ru
   check_needs(passes, inputs);
   std::vector<PassReport> reports;
   int64_t bytes = serialized_bytes(graph);
-  std::optional<Graph> unmasked;             // before the last pass whose zeros may move
+  std::optional<Graph> unmasked;
   for (size_t i = 0; i < passes.size(); ++i) {
     const Pass& pass = passes[i];
     if (contains(inputs.skip, pass.name)) continue;
@@ -80,10 +83,7 @@ std::vector<PassReport> run(std::span<const Pass> passes, Graph& graph, const Ru
     const auto begin = std::chrono::steady_clock::now();
     const auto place = [&] { return cat("pass ", i + 1, " of ", passes.size(), " '", pass.name, "'"); };
     try {
-      const Graph before = graph;
-      run_one(passes, i, unmasked ? &*unmasked : nullptr, graph, inputs, report, progress);
-      if (report.may_regrow) unmasked = before;
-      else if (!only_cleans_up(pass.name)) unmasked.reset();
+      run_one(passes, i, unmasked, graph, inputs, report, progress);
     } catch (Error& error) {
       error.within(place());
       throw;

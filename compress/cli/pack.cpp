@@ -23,11 +23,6 @@ std::string checked_output(const CommandLine& line) {
   return output;
 }
 
-archive::Codec codec_of(const CommandLine& line) {
-  const std::string name = line.text("codec", "auto");
-  return name == "zstd" ? archive::Codec::zstd : name == "rans" ? archive::Codec::rans : archive::Codec::automatic;
-}
-
 Json packed_json(const archive::Packed& packed, double seconds) {
   Json tensors = Json::array();
   double floor = 0;
@@ -68,7 +63,7 @@ int pack_command(const CommandLine& line, Terminal& terminal) {
   const std::string output = checked_output(line);
   const auto begin = Clock::now();
   terminal.show()({"pack", 0, 0});
-  const archive::Packed packed = archive::pack_model(line.arguments[0], {.codec = codec_of(line), .read = read_options(line)});
+  const archive::Packed packed = archive::pack_model(line.arguments[0], {.codec = archive::codec_named(line.text("codec", "auto")), .read = read_options(line)});
   write_file(output, std::as_bytes(std::span(packed.archive)));
   terminal.end_progress();
   Json json = packed_json(packed, seconds_since(begin));

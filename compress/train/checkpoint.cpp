@@ -5,6 +5,7 @@
 #include "compress/error.h"
 #include "compress/json.h"
 #include "compress/mapped_file.h"
+#include "compress/train/process_group.h"
 
 #include <nlohmann/json.hpp>
 
@@ -118,6 +119,13 @@ std::vector<Tensor> clones(const std::vector<Tensor>& tensors) {
   return copies;
 }
 
+std::string read_all(const std::string& path) {
+  const FileReader file(path);
+  std::string bytes(file.size(), '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(bytes)));
+  return bytes;
+}
+
 }  // namespace
 
 TrainState copy_of(const TrainState& state) {
@@ -149,22 +157,17 @@ void save_checkpoint(const std::string& path, const std::string& fingerprint, co
   file.commit();
 }
 
-std::string checkpoint_bytes(const std::string& path) {
+std::optional<TrainState> load_checkpoint(const std::string& path, const std::string& fingerprint, std::string& why, const ProcessGroup* group) {
+  std::string bytes;
   std::error_code error;
-  if (path.empty() || !std::filesystem::exists(path, error)) return "";
-  const FileReader file(path);
-  std::string bytes(file.size(), '\0');
-  file.read_at(0, std::as_writable_bytes(std::span(bytes)));
-  return bytes;
-}
-
-std::optional<TrainState> load_checkpoint(const std::string& path, const std::string& fingerprint, std::string& why) {
-  const std::string bytes = checkpoint_bytes(path);
-  return read_checkpoint(std::as_bytes(std::span(bytes)), path, fingerprint, why);
-}
-
-std::optional<TrainState> read_checkpoint(std::span<const std::byte> all, const std::string& path, const std::string& fingerprint, std::string& why) {
-  if (all.empty()) return std::nullopt;
+  bool is_there = !path.empty() && std::filesystem::exists(path, error);
+  if (is_there) bytes = read_all(path);
+  if (group != nullptr) {
+    bytes = group->broadcast(bytes);
+    is_there = !bytes.empty();
+  }
+  if (!is_there) return std::nullopt;
+  const auto all = std::as_bytes(std::span(bytes));
   const auto ignored = [&](const char* reason) {
     why = cat("the checkpoint '", printable(path), "' is ", reason, "; training starts anew");
     return std::nullopt;

@@ -3,10 +3,11 @@
 #include "compress/train/optimizer.h"
 
 #include <optional>
-#include <span>
 #include <string>
 
 namespace niwaki {
+
+struct ProcessGroup;
 
 /// All that training goes on from; tensors are its own.
 struct TrainState {
@@ -26,10 +27,8 @@ TrainState copy_of(const TrainState& state);
 
 /// Writes a state atomically, with a digest over all of it.
 void save_checkpoint(const std::string& path, const std::string& fingerprint, const TrainState& state);
-/// Nothing where there is no file, or one of another training or a damaged one: `why` then says so.
-std::optional<TrainState> load_checkpoint(const std::string& path, const std::string& fingerprint, std::string& why);
-/// The bytes of a checkpoint, "" where there is none; and what load_checkpoint() makes of them.
-std::string checkpoint_bytes(const std::string& path);
-std::optional<TrainState> read_checkpoint(std::span<const std::byte> bytes, const std::string& path, const std::string& fingerprint, std::string& why);
+/// Nothing where there is no file, or one of another training or a damaged one: `why` then says so. In a group all take the
+/// first process's.
+std::optional<TrainState> load_checkpoint(const std::string& path, const std::string& fingerprint, std::string& why, const ProcessGroup* group = nullptr);
 
 }  // namespace niwaki

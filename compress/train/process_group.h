@@ -17,4 +17,11 @@ struct ProcessGroup {
   bool is_first() const { return rank == 0; }
 };
 
+/// First and number of what this process takes of `all` things that stand in a row; without a group all of them.
+inline std::pair<int64_t, int64_t> own_part(int64_t all, const ProcessGroup* group) {
+  if (group == nullptr) return {0, all};
+  const int64_t first = all * group->rank / group->size;
+  return {first, all * (group->rank + 1) / group->size - first};
+}
+
 }  // namespace niwaki

@@ -127,14 +127,6 @@ ShardRunner::Answer ShardRunner::answer(const Dataset& data, std::span<const int
   return {std::move(values), loss};
 }
 
-/// First and number of the parts of this process.
-std::pair<int64_t, int64_t> ShardRunner::own_parts(int64_t all) const {
-  if (options_.group == nullptr) return {0, all};
-  const int64_t rank = options_.group->rank, size = options_.group->size;
-  const int64_t first = all * rank / size;
-  return {first, all * (rank + 1) / size - first};
-}
-
 /// One message: losses, what is there at all, and all gradients.
 void ShardRunner::add_over_group(BatchGradient& total) const {
   const bool is_double = std::any_of(leaves_.begin(), leaves_.end(), [](const Tensor& leaf) { return leaf.scalar_type() == at::kDouble; });
@@ -166,7 +158,7 @@ BatchGradient ShardRunner::gradient(std::span<const int64_t> samples, int64_t ep
     std::vector<Tensor> gradients;
     double loss = 0, weight = 0;
   };
-  const auto [first, count] = own_parts(num_parts(samples));
+  const auto [first, count] = own_part(num_parts(samples), options_.group);
   std::vector<Part> parts(static_cast<size_t>(count));
   BatchGradient total{std::vector<Tensor>(leaves_.size()), 0, 0};
   const auto work = [&](int64_t i) {

@@ -39,7 +39,6 @@ class ShardRunner {
   };
   Answer answer(const Dataset& data, std::span<const int64_t> samples, int64_t epoch, bool is_training) const;
   bool takes_any_batch() const;
-  std::pair<int64_t, int64_t> own_parts(int64_t all) const;
   void add_over_group(BatchGradient& total) const;
   std::span<const int64_t> part(std::span<const int64_t> samples, int64_t index) const;
   int64_t num_parts(std::span<const int64_t> samples) const;

@@ -106,7 +106,6 @@ class Loop {
     if (is_writer && !options_.checkpoint.empty() && !good_.weights.empty()) save_checkpoint(options_.checkpoint, fingerprint_, good_);
   }
   void restore(const TrainState& from);
-  std::optional<TrainState> stopped_state(std::string& why) const;
   void start();
   void step();
   void change_weights(const BatchGradient& gradient, double norm);
@@ -154,18 +153,11 @@ void Loop::put_masks_behind() {
   }
 }
 
-/// Of the checkpoint that there is; in a group, of the first process.
-std::optional<TrainState> Loop::stopped_state(std::string& why) const {
-  std::string bytes = checkpoint_bytes(options_.checkpoint);
-  if (options_.group != nullptr) bytes = options_.group->broadcast(bytes);
-  return read_checkpoint(std::as_bytes(std::span(bytes)), options_.checkpoint, fingerprint_, why);
-}
-
 void Loop::start() {
   progress_.start("train", total_);
   for (const Tensor& leaf : runner_.leaves()) state_.weights.push_back(leaf.detach());
   std::string why;
-  const auto found = stopped_state(why);
+  const auto found = load_checkpoint(options_.checkpoint, fingerprint_, why, options_.group);
   if (!why.empty()) report_.notes.push_back(why);
   if (found) {
     restore(*found);

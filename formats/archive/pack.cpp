@@ -168,6 +168,13 @@ void require_same(const Original& original, const Packed& packed) {
 
 }  // namespace
 
+Codec codec_named(const std::string& name) {
+  if (name == "auto") return Codec::automatic;
+  if (name == "zstd") return Codec::zstd;
+  if (name == "rans") return Codec::rans;
+  throw UsageError("E2005", cat("unknown codec '", printable(name), "'"), {.help = "use auto, zstd or rans"});
+}
+
 Packed pack_model(const std::string& path, const PackOptions& options) {
   auto model = MappedFile::open(path);
   vet_onnx(model->bytes(), options.read.limits, path);

@@ -25,6 +25,9 @@ struct Packed {
   std::vector<PackedTensor> tensors;         // in the order of the file, duplicates once
 };
 
+/// auto, zstd or rans; E2005 for anything else.
+Codec codec_named(const std::string& name);
+
 /// Packs an ONNX file and the files of its external data; what unpack_bytes() gives back was compared with them.
 Packed pack_model(const std::string& path, const PackOptions& options = {});
 

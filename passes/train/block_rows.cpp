@@ -1,6 +1,7 @@
 #include "passes/train/block_rows.h"
 
 #include "compress/executor.h"
+#include "compress/kept_array.h"
 #include "compress/parallel.h"
 #include "compress/progress.h"
 
@@ -10,17 +11,6 @@ namespace niwaki {
 namespace {
 
 constexpr int64_t kChunk = 16;               // rows
-
-class KeptRows : public SampleArray {
- public:
-  explicit KeptRows(Tensor rows) : rows_(std::move(rows)) {}
-  DType dtype() const override { return dtype_of(rows_.scalar_type()); }
-  std::vector<int64_t> sizes() const override { return rows_.sizes().vec(); }
-  RunValue rows(int64_t first, int64_t count) const override { return rows_.narrow(0, first, count); }
-
- private:
-  Tensor rows_;
-};
 
 Graph with_sizes(Graph graph, ValueId input, const Dim& batch, const Rows& rows) {
   if (input == ValueId::absent) return graph;
@@ -35,7 +25,7 @@ Dataset dataset_of(const Graph& graph, const Rows& rows) {
   SampleArrays arrays;
   for (const ValueId id : graph.main().inputs) {
     const std::string& name = graph.value(id).name;
-    if (const auto found = rows.find(name); found != rows.end()) arrays[name] = std::make_shared<KeptRows>(found->second);
+    if (const auto found = rows.find(name); found != rows.end()) arrays[name] = std::make_shared<KeptArray>(found->second, dtype_of(found->second.scalar_type()));
   }
   return {graph, std::move(arrays), {}, "activations"};
 }

@@ -138,11 +138,10 @@ void Teacher::remember(const Dataset& data, int64_t most_bytes, Progress& progre
     kept.push_back(at::zeros(sizes, one.options()));
   }
   bool is_even = true;                       // rows of other lengths cannot lie in one tensor
-  const int64_t first_chunk = group == nullptr ? 0 : chunks * group->rank / group->size;
-  const int64_t own = group == nullptr ? chunks : chunks * (group->rank + 1) / group->size - first_chunk;
+  const auto [first_chunk, own] = own_part(chunks, group);
   progress.start("teacher", own);
   std::vector<std::vector<Tensor>> found(static_cast<size_t>(own));
-  const auto put = [&](int64_t place) {
+  const auto put = [&, first_chunk = first_chunk](int64_t place) {
     const int64_t chunk = first_chunk + place;
     const std::vector<Tensor> rows = std::move(found[static_cast<size_t>(place)]);
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -151,7 +150,7 @@ void Teacher::remember(const Dataset& data, int64_t most_bytes, Progress& progre
     }
     progress.advance();
   };
-  ordered_for(own, [&](int64_t place) { found[static_cast<size_t>(place)] = first_chunk + place == 0 ? first : ask(first_chunk + place); }, put);
+  ordered_for(own, [&, first_chunk = first_chunk](int64_t place) { found[static_cast<size_t>(place)] = first_chunk + place == 0 ? first : ask(first_chunk + place); }, put);
   if (group != nullptr) {
     const Tensor uneven = at::full({1}, is_even ? 0.0 : 1.0, at::kDouble);
     group->all_reduce(uneven);
