@@ -56,6 +56,10 @@ void Executor::Plan::take_constants(const Body& body) {
       slot.sizes = constant.sizes;
       continue;
     }
+    if (const auto leaf = options.leaves.find(id); leaf != options.leaves.end()) {
+      slot.tensor = leaf->second;
+      continue;
+    }
     slot.tensor = values(constant).to(options.device);
     if (options.trainable.contains(id)) slot.tensor = slot.tensor.clone().set_requires_grad(true);
   }

@@ -4,6 +4,7 @@
 #include "compress/ops/op_table.h"
 
 #include <functional>
+#include <map>
 #include <set>
 
 namespace niwaki {
@@ -11,6 +12,7 @@ namespace niwaki {
 struct ExecutorOptions {
   at::Device device = at::kCPU;
   std::set<ValueId> trainable = {};          // autograd is on when this is not empty
+  std::map<ValueId, Tensor> leaves = {};     // tensors of another executor that trainable constants share; else each gets one
   std::vector<ValueId> until = {};           // run() makes these of the main body, and only what they need; empty: the outputs
 };
 

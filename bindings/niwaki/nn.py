@@ -18,7 +18,8 @@ class GraphModule(torch.nn.Module):
     the constants, nested at the dots: `module.state_dict()` of an exported network has the names it had in PyTorch. Inputs come
     by place or by name and outputs in the order of the model, alone where there is one. Zeros of pruned weights stay zero: their
     gradient is zero, and `apply_masks()` after an optimizer step takes away what momentum or decay did. Batch norms use their
-    stored statistics. Runs on the CPU.
+    stored statistics; with `batch_norm="train"` these are buffers, and norms use those of the batch and move the buffers in
+    training mode, as torch.nn.BatchNorm2d does. Runs on the CPU.
 
         module = niwaki.nn.GraphModule("model.onnx")
         optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4)
@@ -27,21 +28,29 @@ class GraphModule(torch.nn.Module):
         niwaki.from_module(module).save("trained.onnx")
     """
 
-    def __init__(self, model, *, keep: Sequence[str] = (), only: Sequence[str] = ()):
+    def __init__(self, model, *, keep: Sequence[str] = (), only: Sequence[str] = (), batch_norm: str = "frozen"):
         super().__init__()
         self._source = model if isinstance(model, Model) else load(model)
         keep, only = ([patterns] if isinstance(patterns, str) else list(patterns) for patterns in (keep, only))
-        self._trainee = core().Trainee(self._source._native, keep, only)
+        if batch_norm not in ("frozen", "train"):
+            raise UsageError(f"batch_norm is '{batch_norm}'; needed 'frozen' or 'train'", "E2008")
+        self._trainee = core().Trainee(self._source._native, keep, only, batch_norm == "train")
+        values = self._trainee.values()
         self._ports = [port.name for port in self._source.inputs]
         self._places: list[tuple[torch.nn.Module, str]] = []
         self._masks: list[str | None] = []
-        for i, (name, value, mask) in enumerate(zip(self._trainee.names, self._trainee.values(), self._trainee.masks())):
+        for i, (name, value, mask) in enumerate(zip(self._trainee.names, values, self._trainee.masks())):
             owner, leaf = self._owner(name)
             owner.register_parameter(leaf, torch.nn.Parameter(value))
             self._places.append((owner, leaf))
             self._masks.append(None if mask is None else f"_mask{i}")
             if mask is not None:
                 self.register_buffer(f"_mask{i}", mask, persistent=False)
+        self._statistics: list[tuple[torch.nn.Module, str]] = []
+        for name, value in zip(self._trainee.statistic_names, values[len(self._places):]):
+            owner, leaf = self._owner(name)
+            owner.register_buffer(leaf, value)
+            self._statistics.append((owner, leaf))
 
     def _owner(self, name: str) -> tuple[torch.nn.Module, str]:
         """The nested module for a constant's name, and its name there; a name that nests nowhere is taken whole."""
@@ -60,7 +69,18 @@ class GraphModule(torch.nn.Module):
 
     def _values(self) -> list[torch.Tensor]:
         values = [getattr(owner, leaf) for owner, leaf in self._places]
-        return [value if mask is None else value * getattr(self, mask) for value, mask in zip(values, self._masks)]
+        weights = [value if mask is None else value * getattr(self, mask) for value, mask in zip(values, self._masks)]
+        return weights + [getattr(owner, leaf) for owner, leaf in self._statistics]
+
+    @torch.no_grad()
+    def _move_statistics(self, read) -> None:
+        """As torch.nn.BatchNorm2d: the variance is that of a sample, momentum as the node has it."""
+        for k, (momentum, found) in enumerate(zip(self._trainee.momenta, read)):
+            if found is None:
+                continue
+            mean, variance, count = found
+            for (owner, leaf), value in zip(self._statistics[2 * k:], (mean, variance * (count / max(count - 1, 1)))):
+                getattr(owner, leaf).lerp_(value, 1 - momentum)
 
     def forward(self, *inputs: torch.Tensor, **named: torch.Tensor):
         given = dict(zip(self._ports, inputs))
@@ -73,7 +93,10 @@ class GraphModule(torch.nn.Module):
         for tensor in (*given.values(), *values):
             if tensor.device.type != "cpu":
                 raise UnsupportedError(f"a tensor is on {tensor.device}; the built-in executor runs on the CPU", "E3101")
-        outputs = self._trainee.forward([given[name] for name in self._ports] + values)
+        by_batch = self.training and bool(self._statistics)
+        outputs, read = self._trainee.forward([given[name] for name in self._ports] + values, by_batch)
+        if by_batch:
+            self._move_statistics(read)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     @torch.no_grad()

@@ -6,6 +6,9 @@ namespace niwaki {
 
 /// Domain of nodes that stand in graphs while they are trained, and in no file.
 inline constexpr const char* kTrainDomain = "niwaki.train";
+/// The operator that stands there for a batch norm whose statistics follow the data: (x, scale, shift) -> (x - mean) /
+/// sqrt(variance + epsilon) * scale + shift, with mean and variance of x over all axes but the channels'.
+inline constexpr const char* kNormalizeBatch = "NormalizeBatch";
 
 /// clamp(round(x / scale) + zero_point, least, most), as QuantizeLinear; `zero_point` may be undefined: 0. All broadcast.
 Tensor quantized_codes(const Tensor& x, const Tensor& scale, const Tensor& zero_point, double least, double most);

@@ -1,4 +1,5 @@
 #include "compress/error.h"
+#include "compress/ops/fake_quantize.h"
 #include "compress/ops/numeric.h"
 
 namespace niwaki {
@@ -60,6 +61,13 @@ RunValues batch_normalization(const OpCall& call) {
   const Tensor y = at::batch_norm(x.to(type), given[0], given[1], given[2], given[3],
                                   /*training=*/false, /*momentum=*/0, epsilon, /*cudnn=*/true);
   return {y.to(x.scalar_type())};
+}
+
+RunValues normalize_batch(const OpCall& call) {
+  const Tensor& x = call.tensor(0);
+  if (x.dim() < 2) refuse(call, cat("an input of ", x.dim(), " dimensions has no channels"));
+  return {at::batch_norm(x, call.tensor(1), call.tensor(2), {}, {}, /*training=*/true, /*momentum=*/0,
+                         number_or(call, "epsilon", 1e-5), /*cudnn=*/true)};
 }
 
 // Before opset 21, scale and bias have one number per group.
@@ -161,6 +169,7 @@ constexpr OpEntry kEntries[] = {
     {"", "LpNormalization", lp_normalization},
     {"", "MeanVarianceNormalization", mean_variance_normalization},
     {"", "RMSNormalization", rms_normalization},
+    {kTrainDomain, kNormalizeBatch, normalize_batch},
 };
 
 }  // namespace

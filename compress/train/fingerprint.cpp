@@ -61,6 +61,7 @@ std::string training_fingerprint(const Graph& graph, const Dataset& data, const 
     digest.add(graph.value(id).name);
     digest.add(weights);
   }
+  for (const NodeId id : training.batch_norms) digest.add(graph.label(id));
   for (const Tensor& extra : training.extra) digest.add(extra);
   digest.add(cat(data.num_samples(), " ", data.batch_size(), " ", data.is_batch_fixed(), " ", training.couples_samples));
   for (const int64_t index : {int64_t{0}, data.num_batches() / 2, data.num_batches() - 1}) {

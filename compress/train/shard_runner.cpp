@@ -1,7 +1,9 @@
 #include "compress/train/shard_runner.h"
 
+#include "compress/batch_norm.h"
 #include "compress/error.h"
 #include "compress/parallel.h"
+#include "compress/train/batch_statistics.h"
 #include "compress/train/process_group.h"
 #include "compress/train/trainable.h"
 
@@ -11,7 +13,7 @@
 namespace niwaki {
 namespace {
 
-constexpr int64_t kShards = 4, kSmallestShard = 8;   // of a batch; samples
+constexpr int64_t kShards = 4, kSmallestShard = 8, kSmallestGhost = 32;   // of a batch; samples
 
 std::vector<ValueId> wanted_values(const Graph& graph, const Training& training) {
   std::vector<ValueId> wanted = graph.main().outputs;
@@ -27,11 +29,13 @@ bool are_close(const Tensor& a, const Tensor& b) {
   return (x - y).abs().max().item<double>() <= 1e-3 * y.abs().max().item<double>() + 1e-6;
 }
 
-/// Two shards at least for each process.
-int64_t shard_size(const Dataset& data, bool couples_samples, const TrainerOptions& options) {
+/// Two shards at least for each process; but what batch norms see must not depend on the processes.
+int64_t shard_size(const Dataset& data, const Training& training, const TrainerOptions& options) {
   if (data.is_batch_fixed()) return data.batch_size();
-  const int64_t shards = std::max<int64_t>(kShards, options.group == nullptr ? 0 : 2 * options.group->size);
-  return couples_samples ? options.batch : std::max(kSmallestShard, (options.batch + shards - 1) / shards);
+  if (training.couples_samples) return options.batch;
+  const auto in_shards = [&](int64_t shards) { return (options.batch + shards - 1) / shards; };
+  if (!training.batch_norms.empty()) return std::max(kSmallestGhost, in_shards(kShards));
+  return std::max(kSmallestShard, in_shards(std::max<int64_t>(kShards, options.group == nullptr ? 0 : 2 * options.group->size)));
 }
 
 Tensor first_rows(const Tensor& y, const RunValues& inputs, int64_t count) {
@@ -62,22 +66,33 @@ Tensor Shard::rows(const Tensor& y) const { return first_rows(y, inputs, static_
 ShardRunner::ShardRunner(const Graph& graph, const Dataset& data, const Training& training, const TrainerOptions& options)
     : graph_(graph), data_(data), training_(training), options_(options),
       executor_(graph, {.trainable = training.trainable, .until = wanted_values(graph, training)}),
-      num_extra_(training.extra.size()), shard_size_(shard_size(data, training.couples_samples, options)) {
+      num_extra_(training.extra.size()), shard_size_(shard_size(data, training, options)) {
   images_ = image_inputs(graph, executor_.inputs());
   for (const ValueId id : training.trainable) leaves_.push_back(executor_.parameter(id));
   for (const Tensor& extra : training.extra) leaves_.push_back(extra.detach().clone(at::MemoryFormat::Contiguous).set_requires_grad(true));
-  if (!data_.is_batch_fixed() || !takes_any_batch()) return;
-  data_ = data_.in_batches(options.batch);
-  shard_size_ = shard_size(data_, training.couples_samples, options);
+  if (data_.is_batch_fixed() && takes_any_batch()) {
+    data_ = data_.in_batches(options.batch);
+    shard_size_ = shard_size(data_, training, options);
+  }
+  const bool is_too_small = data_.is_batch_fixed() && data_.batch_size() < std::min(kSmallestGhost, options.batch);
+  if (training.batch_norms.empty() || is_too_small) return;
+  batch_graph_ = with_batch_statistics(graph, training.batch_norms);
+  ExecutorOptions shared{.trainable = training.trainable, .until = wanted_values(graph, training)};
+  for (const ValueId id : training.trainable) shared.leaves[id] = executor_.parameter(id);
+  batch_executor_.emplace(batch_graph_, std::move(shared));
 }
 
+/// Where batch norms follow the data, what is left over joins the last part.
 int64_t ShardRunner::num_parts(std::span<const int64_t> samples) const {
-  return (static_cast<int64_t>(samples.size()) + shard_size_ - 1) / shard_size_;
+  const auto count = static_cast<int64_t>(samples.size());
+  if (batch_executor_ && !data_.is_batch_fixed()) return std::clamp<int64_t>(count / shard_size_, std::min<int64_t>(count, 1), count);
+  return (count + shard_size_ - 1) / shard_size_;
 }
 
 std::span<const int64_t> ShardRunner::part(std::span<const int64_t> samples, int64_t index) const {
   const auto first = static_cast<size_t>(index * shard_size_);
-  return samples.subspan(first, std::min(static_cast<size_t>(shard_size_), samples.size() - first));
+  const bool is_last = index + 1 == num_parts(samples);
+  return samples.subspan(first, is_last ? samples.size() - first : static_cast<size_t>(shard_size_));
 }
 
 /// Whether three batches at once give the values and the loss of each of them: shapes in the graph may say otherwise.
@@ -109,17 +124,21 @@ bool ShardRunner::takes_any_batch() const {
   }
 }
 
+void ShardRunner::lay_out(RunValues& inputs) const {
+  for (size_t i = 0; i < images_.size(); ++i) {
+    Tensor& x = inputs[i].tensor;
+    if (images_[i] && x.defined() && x.dim() == 4) x = x.contiguous(at::MemoryFormat::ChannelsLast);
+  }
+}
+
 ShardRunner::Answer ShardRunner::answer(const Dataset& data, std::span<const int64_t> samples, int64_t epoch, bool is_training) const {
   Dataset::Batch batch = data.gather(samples);
   const bool is_replaced = is_training && training_.replace;
   if (is_replaced) training_.replace(batch.inputs, samples, epoch);
   const bool is_augmented = is_training && options_.augment.is_on();
   if (is_augmented) batch.inputs = augmented(batch.inputs, samples, options_.augment, options_.seed, epoch);
-  for (size_t i = 0; i < images_.size(); ++i) {
-    Tensor& x = batch.inputs[i].tensor;
-    if (images_[i] && x.defined() && x.dim() == 4) x = x.contiguous(at::MemoryFormat::ChannelsLast);
-  }
-  const RunValues made = executor_.run(batch.inputs);
+  lay_out(batch.inputs);
+  const RunValues made = (is_training && batch_executor_ ? *batch_executor_ : executor_).run(batch.inputs);
   std::vector<Tensor> values;
   for (const RunValue& value : made) values.push_back(first_rows(value.tensor, batch.inputs, batch.count));
   const std::span<const Tensor> extra = std::span(leaves_).last(num_extra_);
@@ -207,6 +226,47 @@ MeanLoss ShardRunner::mean_loss(std::span<const int64_t> samples) const {
     ++count;
   }
   return {mean, count > 1 ? std::sqrt(squares / weight / (count - 1)) : 0};
+}
+
+std::map<size_t, Tensor> ShardRunner::statistics(std::span<const int64_t> samples) const {
+  if (!batch_executor_) return {};
+  struct Norm {
+    ValueId x;
+    size_t mean, variance;                   // leaves
+    Tensor shift;
+    ChannelSums sums = {};
+  };
+  const std::vector<ValueId> ids(training_.trainable.begin(), training_.trainable.end());
+  const auto leaf_of = [&](ValueId id) { return static_cast<size_t>(std::lower_bound(ids.begin(), ids.end(), id) - ids.begin()); };
+  std::vector<Norm> norms;
+  for (const NodeId id : training_.batch_norms) {
+    const auto& inputs = graph_.node(id).inputs;
+    const size_t mean = leaf_of(inputs[kMeanInput]);
+    norms.push_back({inputs[0], mean, leaf_of(inputs[kVarianceInput]), leaves_[mean].detach().to(at::kDouble)});
+  }
+  std::vector<std::vector<ChannelSums>> parts(static_cast<size_t>(num_parts(samples)), std::vector<ChannelSums>(norms.size()));
+  const auto work = [&](int64_t i) {
+    const at::AutoDispatchBelowAutograd no_record;
+    Dataset::Batch batch = data_.gather(part(samples, i));
+    lay_out(batch.inputs);
+    batch_executor_->run(batch.inputs, [&](ValueId id, const Tensor& x) {
+      for (size_t k = 0; k < norms.size(); ++k) {
+        if (norms[k].x == id) parts[static_cast<size_t>(i)][k] = channel_sums(first_rows(x, batch.inputs, batch.count), norms[k].shift);
+      }
+    });
+  };
+  const auto finish = [&](int64_t i) {
+    for (size_t k = 0; k < norms.size(); ++k) norms[k].sums.add(std::exchange(parts[static_cast<size_t>(i)][k], {}));
+  };
+  ordered_for(static_cast<int64_t>(parts.size()), work, finish);
+  std::map<size_t, Tensor> found;
+  for (const Norm& norm : norms) {
+    if (norm.sums.count == 0) continue;
+    const Tensor spread = norm.sums.variance();
+    found[norm.mean] = (norm.shift + norm.sums.mean()).to(at::kFloat);
+    found[norm.variance] = at::where(spread > 0, spread, leaves_[norm.variance].detach().to(at::kDouble)).to(at::kFloat);
+  }
+  return found;
 }
 
 }  // namespace niwaki

@@ -19,7 +19,8 @@ struct MeanLoss {
 
 /// Splits batches into shards of a fixed size and runs them side by side; sums are taken in their order, so that they are the
 /// same for any number of threads. A model whose batch is fixed, and which yet gives several at once what it gives each, is
-/// run in shards like others; its interface stays. In a group of processes each takes its part of the shards, and all get the
+/// run in shards like others; its interface stays. Batch norms whose statistics follow the data use those of a shard, which then has
+/// 32 samples or more (ghost batches, 1705.08741). In a group of processes each takes its part of the shards, and all get the
 /// sums over all of them.
 class ShardRunner {
  public:
@@ -31,6 +32,10 @@ class ShardRunner {
   BatchGradient gradient(std::span<const int64_t> samples, int64_t epoch) const;
   /// Mean loss of these samples as they are, without gradients.
   MeanLoss mean_loss(std::span<const int64_t> samples) const;
+  /// False where batch norms keep their statistics, since the batch of the model is fixed and small.
+  bool follows_batch() const { return batch_executor_.has_value(); }
+  /// By leaf: what the batch norms that follow the data should store, pooled over these samples as they are; empty where none does.
+  std::map<size_t, Tensor> statistics(std::span<const int64_t> samples) const;
 
  private:
   struct Answer {
@@ -38,6 +43,7 @@ class ShardRunner {
     LossSum loss;
   };
   Answer answer(const Dataset& data, std::span<const int64_t> samples, int64_t epoch, bool is_training) const;
+  void lay_out(RunValues& inputs) const;
   bool takes_any_batch() const;
   void add_over_group(BatchGradient& total) const;
   std::span<const int64_t> part(std::span<const int64_t> samples, int64_t index) const;
@@ -48,6 +54,8 @@ class ShardRunner {
   const Training& training_;
   const TrainerOptions& options_;
   Executor executor_;
+  Graph batch_graph_;                        // with the statistics of each shard
+  std::optional<Executor> batch_executor_;   // of it, where batch norms follow the data
   std::vector<bool> images_;                 // by input: laid out with the channels last
   std::vector<Tensor> leaves_;
   size_t num_extra_ = 0;

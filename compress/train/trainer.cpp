@@ -24,6 +24,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr double kSettledFrom = 0.8;         // share of the steps from which on Training::settled stay
 constexpr int64_t kMostRestarts = 3, kMostRedone = 16;   // steps that a stop or a restart may cost
+constexpr size_t kMostForStatistics = 2048;  // training samples
 constexpr int64_t kKeptBytes = int64_t{1} << 30;         // of samples in memory
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
@@ -114,7 +115,8 @@ class Loop {
   bool is_moving(const Leaf& leaf) const { return leaf.moving && !state_.behind.empty(); }
   void restart(const std::string& what);
   void end_epoch();
-  MeanLoss validation();
+  MeanLoss validation(bool is_start);
+  void settle_statistics();
   void describe();
 
   const TrainerOptions& options_;
@@ -173,7 +175,7 @@ void Loop::start() {
   if (options_.average > 0) {
     for (const Tensor& w : state_.weights) state_.average.push_back(w.clone());
   }
-  state_.validation_before = validation().mean;
+  state_.validation_before = validation(true).mean;
   state_.best_loss = std::isfinite(state_.validation_before) ? state_.validation_before : std::numeric_limits<double>::infinity();
 }
 
@@ -266,16 +268,29 @@ void Loop::restart(const std::string& what) {
   progress_.advance(state_.step);
 }
 
+/// Batch norms get the statistics of what they read now, which is what counts outside of training.
+void Loop::settle_statistics() {
+  std::vector<int64_t> samples = order_.epoch(0);
+  samples.resize(std::min(samples.size(), kMostForStatistics));
+  for (const auto& [leaf, numbers] : runner_.statistics(samples)) {
+    state_.weights[leaf].copy_(numbers);
+    if (options_.average > 0) state_.average[leaf].copy_(numbers);
+  }
+}
+
 /// Of the weights that count; NaN where nothing is held out.
-MeanLoss Loop::validation() {
-  if (order_.held_out().empty()) return {kNone, 0};
-  if (options_.average <= 0) return runner_.mean_loss(order_.held_out());
+MeanLoss Loop::validation(bool is_start) {
+  const auto loss_now = [&] {
+    if (!is_start) settle_statistics();
+    return order_.held_out().empty() ? MeanLoss{kNone, 0} : runner_.mean_loss(order_.held_out());
+  };
+  if (options_.average <= 0) return loss_now();
   std::vector<Tensor> kept;
   for (size_t i = 0; i < state_.weights.size(); ++i) {
     kept.push_back(state_.weights[i].clone());
     state_.weights[i].copy_(state_.average[i]);
   }
-  const MeanLoss loss = runner_.mean_loss(order_.held_out());
+  const MeanLoss loss = loss_now();
   for (size_t i = 0; i < kept.size(); ++i) state_.weights[i].copy_(kept[i]);
   return loss;
 }
@@ -283,7 +298,7 @@ MeanLoss Loop::validation() {
 /// The last state that is as good as the best one, up to the noise of the samples held out, is kept: it was trained longest,
 /// at the lowest learning rates (the one-standard-error rule of Breiman et al., 1984).
 void Loop::end_epoch() {
-  const MeanLoss loss = validation();
+  const MeanLoss loss = validation(false);
   const double rate = options_.learning_rate * state_.rate_share *
                       learning_rate_share(options_.schedule, options_.warm_up, state_.step - 1, total_);
   for (const double number : {state_.loss_sum / std::max(state_.loss_weight, 1e-30), loss.mean, rate}) state_.history.push_back(number);
@@ -311,7 +326,9 @@ void Loop::describe() {
   report_.restarts = state_.restarts;
   report_.stopped_early = state_.is_done;
   const auto& updates = state_.moments.updates;
-  const auto idle = std::count(updates.begin(), updates.end(), 0);
+  const auto idle = std::count(updates.begin(), updates.end(), 0) - 2 * static_cast<int64_t>(training_.batch_norms.size());
+  report_.follows_batch = runner_.follows_batch();
+  if (!training_.batch_norms.empty() && !runner_.follows_batch()) report_.notes.push_back("batch norms keep their statistics: the model's batch is fixed, and small");
   if (idle > 0) report_.notes.push_back(cat(idle, " of ", updates.size(), " trainable tensors do not reach the loss"));
 }
 

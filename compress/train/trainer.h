@@ -54,6 +54,7 @@ struct Training {
   std::map<ValueId, Tensor> masks = {};      // bool, true = keep: the others stay +0.0; see masks_of_zeros()
   std::map<ValueId, Tensor> behind = {};     // what stands behind masks that may move: weights as they were, or zeros; see regrow.h
   std::map<ValueId, Tensor> shared = {};     // codes of weights that keep sharing their values; see codes_of_shared()
+  std::vector<NodeId> batch_norms = {};      // whose means and variances are trainable, and follow the data instead of a gradient
   std::vector<ValueId> watched = {};         // values of the main body that the loss reads beside the outputs
   Loss loss;
   bool couples_samples = false;              // the loss needs whole batches
@@ -77,6 +78,7 @@ struct TrainReport {
   int64_t restarts = 0;                      // after losses that were not finite
   int64_t resumed_at = 0;                    // step of the checkpoint that was taken up
   bool stopped_early = false;
+  bool follows_batch = false;                // batch norms were trained with the statistics of batches
   double seconds = 0;
   Strings notes;
   std::vector<Tensor> extra;                 // as trained

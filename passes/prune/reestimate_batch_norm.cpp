@@ -1,5 +1,6 @@
 #include "passes/prune/reestimate_batch_norm.h"
 
+#include "compress/batch_norm.h"
 #include "compress/dataset.h"
 #include "compress/divergence.h"
 #include "compress/error.h"
@@ -14,43 +15,16 @@
 namespace niwaki {
 namespace {
 
-constexpr size_t kMean = 3, kVariance = 4;   // inputs of the node
 constexpr int64_t kJudgedSamples = 256;
 
-/// Why the statistics of a node must stay, or "".
 std::string obstacle(const Graph& graph, NodeId id, const PassContext& context) {
-  const Node& node = graph.node(id);
   if (!is_selected(graph, id, context.keep, context.only)) return "left alone by --keep or --only";
-  const bool is_training = graph.opset() < 7 ? int_attribute(node, "is_test", 0) == 0 : int_attribute(node, "training_mode", 0) != 0;
-  const bool has_more = std::any_of(node.outputs.begin() + 1, node.outputs.end(), [](ValueId output) { return output != ValueId::absent; });
-  if (is_training || has_more) return "it computes statistics in training mode";
-  if (int_attribute(node, "spatial", 1) == 0) return "it has parameters per element, not per channel";
-  for (size_t i = 1; i <= kVariance; ++i) {
-    const Constant* constant = fixed_constant(graph, input_or_absent(node, i));
-    if (constant == nullptr || !is_float(constant->dtype)) return "its parameters are computed at run time";
-  }
-  return "";
+  return why_statistics_stay(graph, id);
 }
 
 Tensor doubles(const Graph& graph, NodeId id, size_t index) { return values(*graph.constant(graph.node(id).inputs[index])).to(at::kDouble); }
 
-/// Per channel: numbers less the stored mean, and their squares, summed; so a mean that is large costs no digits.
-struct ShiftedSums {
-  Tensor sum, square;                        // double [channels]
-  int64_t count = 0;                         // numbers of one channel
-
-  void add(const ShiftedSums& more) {
-    if (more.count == 0) return;
-    *this = count == 0 ? more : ShiftedSums{sum + more.sum, square + more.square, count + more.count};
-  }
-};
-
-ShiftedSums sums_of(const Tensor& x, const Tensor& shift) {
-  const Tensor rows = x.to(at::kDouble).transpose(0, 1).reshape({x.size(1), -1}) - shift.unsqueeze(1);
-  return {rows.sum(1), rows.square().sum(1), rows.size(1)};
-}
-
-using Found = std::map<NodeId, ShiftedSums>;
+using Found = std::map<NodeId, ChannelSums>;
 
 /// Of one batch; a filled-up batch repeats its last sample, and those rows count nowhere.
 Found observe(const Graph& graph, const Executor& executor, const std::vector<NodeId>& nodes, const Dataset::Batch& batch) {
@@ -61,7 +35,7 @@ Found observe(const Graph& graph, const Executor& executor, const std::vector<No
     for (const NodeId node : nodes) {
       if (graph.node(node).inputs[0] != id || numbers.dim() < 2 || numbers.numel() == 0) continue;
       const bool is_filled = rows > batch.count && numbers.size(0) == rows;
-      found[node].add(sums_of(is_filled ? numbers.narrow(0, 0, batch.count) : numbers, doubles(graph, node, kMean)));
+      found[node].add(channel_sums(is_filled ? numbers.narrow(0, 0, batch.count) : numbers, doubles(graph, node, kMeanInput)));
     }
   });
   return found;
@@ -99,15 +73,14 @@ void set_statistic(Graph& graph, NodeId id, size_t index, const Tensor& numbers)
 }
 
 /// Gives one node the statistics of these sums.
-void set_statistics(Graph& graph, NodeId id, const ShiftedSums& sums, PassReport& report) {
-  const Tensor stored_mean = doubles(graph, id, kMean), stored_variance = doubles(graph, id, kVariance);
-  const auto count = static_cast<double>(sums.count);
-  const Tensor shift = sums.sum / count, spread = (sums.square / count - shift.square()).clamp_min(0);
+void set_statistics(Graph& graph, NodeId id, const ChannelSums& sums, PassReport& report) {
+  const Tensor stored_mean = doubles(graph, id, kMeanInput), stored_variance = doubles(graph, id, kVarianceInput);
+  const Tensor shift = sums.mean(), spread = sums.variance();
   if (!at::isfinite(spread).all().item<bool>()) throw ModelError("E1710", cat("what node '", printable(graph.label(id)), "' reads became NaN or infinite"));
   const Tensor variance = at::where(spread > 0, spread, stored_variance);
-  for (const size_t index : {kMean, kVariance}) report.changes.emplace_back(graph.value(graph.node(id).inputs[index]).name, "statistics are those of the calibration data");
-  set_statistic(graph, id, kMean, stored_mean + shift);
-  set_statistic(graph, id, kVariance, variance);
+  for (const size_t index : {kMeanInput, kVarianceInput}) report.changes.emplace_back(graph.value(graph.node(id).inputs[index]).name, "statistics are those of the calibration data");
+  set_statistic(graph, id, kMeanInput, stored_mean + shift);
+  set_statistic(graph, id, kVarianceInput, variance);
   report.change(graph.label(id), {{"mean_shift", (shift.square() / stored_variance.clamp_min(1e-30)).mean().sqrt().item<double>()},
                                   {"variance_ratio", (variance / stored_variance.clamp_min(1e-30)).log().mean().exp().item<double>()},
                                   {"constant_channels", (spread <= 0).sum().item<int64_t>()}});
@@ -142,8 +115,6 @@ void reestimate(Graph& graph, const std::set<NodeId>& nodes, PassContext& contex
     context.progress.advance();
   }
 }
-
-bool is_batch_norm(const Node& node) { return node.op == "BatchNormalization" && is_default_domain(node.domain); }
 
 /// What is computed from constants that changed, or from nodes that are new.
 std::set<ValueId> changed_values(const Graph& graph, const Graph& original) {

@@ -8,8 +8,6 @@
 namespace niwaki {
 namespace {
 
-constexpr double kLow = 0.9, kHigh = 1.1;
-
 /// |w| of what the mask keeps; what is gone ranks below everything.
 Tensor ranked(const Tensor& scores, const Tensor& mask) {
   const Tensor x = scores.to(at::kDouble);
@@ -20,11 +18,6 @@ int64_t count_zeros(const Tensor& mask) { return mask.numel() - mask.sum().item<
 
 /// Zeros after a round; the last weight is never asked for.
 int64_t zeros_after(int64_t zeros, int64_t size, double share) { return std::min(zeros + zero_count(size - zeros, share), std::max<int64_t>(size - 1, 0)); }
-
-double threshold(const Tensor& weights, double c) {
-  const Tensor x = weights.detach().to(at::kDouble).abs();
-  return x.mean().item<double>() + c * x.std(/*unbiased=*/false).item<double>();
-}
 
 }  // namespace
 
@@ -57,45 +50,6 @@ std::vector<Tensor> rewind(const std::vector<Tensor>& earlier, const std::vector
   std::vector<Tensor> weights;
   for (size_t i = 0; i < earlier.size(); ++i) weights.push_back(apply_mask(earlier[i], masks[i]));
   return weights;
-}
-
-SurgeryThresholds surgery_thresholds(const Tensor& weights, double c) {
-  const double t = std::max(threshold(weights, c), 0.0);
-  return {kLow * t, kHigh * t};
-}
-
-Tensor surgery_mask(const Tensor& weights, const Tensor& mask, const SurgeryThresholds& thresholds) {
-  const Tensor x = weights.detach().to(at::kDouble).abs();
-  return (mask & (x >= thresholds.low)) | (x > thresholds.high);
-}
-
-double surgery_c(const std::vector<Tensor>& weights, double sparsity) {
-  const double wanted = 1 - sparsity;
-  double size = 0;
-  for (const Tensor& one : weights) size += static_cast<double>(one.numel());
-  const auto kept = [&](double c) {
-    double count = 0;
-    for (const Tensor& one : weights) count += (one.detach().to(at::kDouble).abs() > threshold(one, c)).sum().item<double>();
-    return count / size;
-  };
-  double low = -1, high = 1;
-  while (kept(low) < wanted && low > -1e6) low *= 2;
-  while (kept(high) > wanted && high < 1e6) high *= 2;
-  for (int i = 0; i < 60; ++i) {
-    const double middle = (low + high) / 2;
-    (kept(middle) > wanted ? low : high) = middle;
-  }
-  return high;
-}
-
-double SurgerySchedule::probability(int64_t step) const {
-  if (static_cast<double>(step) >= (1 - frozen) * static_cast<double>(steps)) return 0;
-  return std::pow(1 + gamma * static_cast<double>(step), -power);
-}
-
-bool SurgerySchedule::is_due(int64_t step, const Generator& generator) const {
-  const double drawn = static_cast<double>(generator.at(static_cast<uint64_t>(step)) >> 11) * 0x1.0p-53;
-  return drawn < probability(step);
 }
 
 Tensor sr_ste_gradient(const Tensor& gradient, const Tensor& weights, const Tensor& mask, double decay) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "compress/random.h"
 #include "compress/train/weight_mask.h"
 
 #include <vector>
@@ -24,25 +23,6 @@ enum class MaskScope { layer, global };
 std::vector<Tensor> next_round(const std::vector<Tensor>& weights, const std::vector<Tensor>& masks, double share, MaskScope scope);
 /// Weights of an earlier step, byte for byte where they are kept, +0.0 elsewhere (1912.05671).
 std::vector<Tensor> rewind(const std::vector<Tensor>& earlier, const std::vector<Tensor>& masks);
-
-/// Thresholds on |w| of dynamic network surgery (1608.04493): below `low` a weight goes, above `high` it returns.
-struct SurgeryThresholds {
-  double low = 0, high = 0;
-};
-/// 0.9 t and 1.1 t for t = mean |w| + c std |w|.
-SurgeryThresholds surgery_thresholds(const Tensor& weights, double c);
-/// False below `low`, true above `high`, as it was between.
-Tensor surgery_mask(const Tensor& weights, const Tensor& mask, const SurgeryThresholds& thresholds);
-/// The c at which the share of all |w| that is not above t comes nearest to `sparsity` from above.
-double surgery_c(const std::vector<Tensor>& weights, double sparsity);
-
-/// When masks of surgery are made anew: with probability (1 + gamma step)^-power, never in the last `frozen` share of the steps.
-struct SurgerySchedule {
-  double gamma = 1e-4, power = 1, frozen = 0.3;
-  int64_t steps = 1;
-  double probability(int64_t step) const;
-  bool is_due(int64_t step, const Generator& generator) const;
-};
 
 /// Gradient of the dense shadow weights of N:M training: straight through, plus decay * w where masked (SR-STE, 2102.04010 eq. 8).
 Tensor sr_ste_gradient(const Tensor& gradient, const Tensor& weights, const Tensor& mask, double decay);

@@ -1,7 +1,9 @@
 #include "passes/train/train_graph.h"
 
+#include "compress/batch_norm.h"
 #include "compress/error.h"
 #include "compress/ops/fake_quantize.h"
+#include "compress/train/batch_statistics.h"
 #include "compress/train/shared_weights.h"
 #include "compress/train/trainable.h"
 #include "compress/train/weight_mask.h"
@@ -11,7 +13,7 @@
 namespace niwaki {
 namespace {
 
-constexpr int64_t kDefaultEpochs = 3;
+constexpr int64_t kDefaultEpochs = 3, kFewestForStatistics = 32;   // samples of a batch
 
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
@@ -56,6 +58,22 @@ std::map<ValueId, Tensor> weights_behind(const Graph& graph, const Training& tra
   return behind;
 }
 
+/// Batch norms whose statistics follow the data.
+std::vector<NodeId> moving_norms(const Graph& graph, const TrainOptions& options, PassContext& context) {
+  std::vector<NodeId> norms;
+  const bool may_move = options.batch_norm == BatchNormMode::train || (options.batch_norm == BatchNormMode::automatic && !options.qat && options.batch >= kFewestForStatistics);
+  if (!may_move) return norms;
+  for (const NodeId id : graph.main().nodes) {
+    if (!is_batch_norm(graph.node(id)) || !is_free(graph, id, context)) continue;
+    std::string why = why_statistics_stay(graph, id);
+    const bool is_single = why.empty() && graph.constant(graph.node(id).inputs[kMeanInput])->dtype == DType::float32 && graph.constant(graph.node(id).inputs[kVarianceInput])->dtype == DType::float32;
+    if (why.empty() && !is_single) why = "they are no float32";
+    if (why.empty()) norms.push_back(id);
+    else context.report.notes.push_back(cat("N3037: the statistics of '", printable(graph.label(id)), "' stay: ", why));
+  }
+  return norms;
+}
+
 /// Says how many zeros moved.
 void count_moves(const Graph& before, const Graph& after, const Training& training, PassReport& report) {
   int64_t zeros = 0, moved = 0;
@@ -90,6 +108,7 @@ void list_nodes(const Graph& before, const Graph& after, const Training& trainin
 
 void TrainOptions::require_quantization() const {
   const bool is_told = bits != 8 || mode != QatMode::automatic || granularity != QatGranularity::automatic;
+  if (qat && batch_norm == BatchNormMode::train) throw UsageError("E2013", "with qat, batch norms keep their statistics", {.help = "train with --batch-norm train first, then with --qat"});
   if (!qat && is_told) throw UsageError("E2013", "bits, mode and granularity count only with qat", {.help = "add --qat, or quantize the trained model with `niwaki quantize`"});
   if (bits != 8 && bits != 4) throw UsageError("E2008", cat("bits ", bits, " has no stored form; needed 8 or 4"));
   if (needs_ranges() && granularity == QatGranularity::per_block) throw UsageError("E2013", "granularity 'per_block' has no integer kernel", {.help = "use --mode weight_only"});
@@ -102,7 +121,7 @@ TrainerOptions TrainOptions::trainer(const PassContext& context) const {
           .seed = context.seed, .checkpoint = context.checkpoint, .group = context.group};
 }
 
-Training training_of(const Graph& graph, const std::vector<ValueId>& wanted, const TrainOptions& options, const PassContext& context) {
+Training training_of(Graph& graph, const std::vector<ValueId>& wanted, const TrainOptions& options, PassContext& context) {
   Training training;
   training.trainable = trainable_constants(graph, wanted, [&](NodeId id) { return is_free(graph, id, context); });
   if (training.trainable.empty()) {
@@ -113,6 +132,11 @@ Training training_of(const Graph& graph, const std::vector<ValueId>& wanted, con
   training.shared = codes_of_shared(graph, training.trainable);
   training.behind = weights_behind(graph, training, options, context);
   training.watched = wanted;
+  training.batch_norms = moving_norms(graph, options, context);
+  separate_statistics(graph, training.batch_norms);
+  for (const NodeId id : training.batch_norms) {
+    for (const size_t i : {kMeanInput, kVarianceInput}) training.trainable.insert(graph.node(id).inputs[i]);
+  }
   return training;
 }
 
@@ -126,6 +150,7 @@ TrainReport train_and_report(Graph& graph, const Training& training, const Train
   if (done.best_epoch == 0 && done.held_out_samples > 0) report.notes.push_back("W3323: no epoch lowered the loss of the samples that were held out: the weights stay as they were");
   count_moves(before, graph, training, report);
   if (!training.shared.empty()) report.notes.push_back(cat("N3036: ", training.shared.size(), " weight tensors keep sharing few values each"));
+  if (done.follows_batch) report.notes.push_back(cat("N3037: ", training.batch_norms.size(), " batch norms were trained with the statistics of batches and store those of the training data; `batch_norm: frozen` keeps them"));
   report.details = summary(done, trainer);
   list_nodes(before, graph, training, report);
   return done;

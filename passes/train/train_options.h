@@ -18,6 +18,10 @@ constexpr auto names(QatGranularity) { return std::array{"auto", "per_tensor", "
 enum class Regrow { automatic, on, off };
 constexpr auto names(Regrow) { return std::array{"auto", "on", "off"}; }
 
+/// The statistics of batch norms: as they are stored, or those of each batch, and of the data afterwards.
+enum class BatchNormMode { automatic, frozen, train };
+constexpr auto names(BatchNormMode) { return std::array{"auto", "frozen", "train"}; }
+
 /// What every pass that trains may be told.
 struct TrainOptions {
   int64_t epochs = 0, steps = 0;
@@ -32,6 +36,7 @@ struct TrainOptions {
   bool flip = false;
   int64_t crop = 0;
   Regrow regrow = Regrow::automatic;
+  BatchNormMode batch_norm = BatchNormMode::automatic;
   bool qat = false;
   int bits = 8;
   QatMode mode = QatMode::automatic;
@@ -64,6 +69,7 @@ struct TrainOptions {
         field("flip", &O::flip, "mirror every other image"),
         field("crop", &O::crop, "move images by up to so many pixels").between(0, 1024),
         field("regrow", &O::regrow, "may zeros of pruned weights change places; auto: right behind an unstructured prune step"),
+        field("batch_norm", &O::batch_norm, "statistics of batch norms: frozen, or those of each batch and of the data afterwards; auto: train from 32 samples per batch on, but not with qat"),
         field("qat", &O::qat, "quantize as `quantize` does, and train the integers and their scales"),
         field("bits", &O::bits, "of qat: stored integer width, 8 or 4").between(4, 8),
         field("mode", &O::mode, "of qat: what is quantized; auto is static where integer kernels pay"),

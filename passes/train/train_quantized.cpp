@@ -13,7 +13,7 @@ namespace {
 PassContext with_report(const PassContext& context, PassReport& report) {
   return {.report = report, .progress = context.progress, .calibration = context.calibration, .keep = context.keep, .only = context.only,
           .device = context.device, .seed = context.seed, .original_macs = context.original_macs, .training = context.training,
-          .teacher = context.teacher, .checkpoint = context.checkpoint};
+          .teacher = context.teacher, .checkpoint = context.checkpoint, .group = context.group};
 }
 
 std::optional<Granularity> granularity_of(const TrainOptions& options) {

@@ -126,6 +126,90 @@ def test_finetune_learns_labels(tmp_path):
     assert again.to_bytes() == trained.to_bytes()
 
 
+class Preactivated(torch.nn.Module):
+    """Norms that no convolution in front can take."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.BatchNorm2d(8)
+        self.conv2, self.bn2 = torch.nn.Conv2d(8, 8, 3, padding=1), torch.nn.BatchNorm2d(8)
+        self.head = torch.nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = self.conv1(x).relu()
+        x = x + self.conv2(self.bn1(x).relu())
+        return self.head(self.bn2(x.relu()).mean((2, 3)))
+
+
+def preactivated(path):
+    torch.manual_seed(0)
+    module = Preactivated().eval()
+    with torch.no_grad():
+        for norm in (module.bn1, module.bn2):
+            norm.running_mean.normal_(), norm.running_var.uniform_(0.5, 2)
+            norm.weight.uniform_(0.5, 1.5), norm.bias.normal_()                  # else the exporter stores them once for both
+    torch.onnx.export(module, (torch.zeros(1, 3, 8, 8),), str(path), dynamo=False, input_names=["x"], output_names=["y"],
+                      dynamic_axes={"x": {0: "n"}, "y": {0: "n"}})
+    images = torch.randn(32, 3, 8, 8)
+    return module, images, torch.arange(32) % 4
+
+
+def test_batch_norms_train_as_in_torch(tmp_path):
+    module, images, labels = preactivated(tmp_path / "m.onnx")
+    trained = niwaki.finetune(str(tmp_path / "m.onnx"), train=(images.numpy(), labels.numpy()), steps=5, batch=32, optimizer="sgd", lr=0.05,
+                              weight_decay=0, schedule="constant", warm_up=0, clip=0, hold_out=0)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9)
+    module.train()
+    for _ in range(5):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(module(images), labels).backward()
+        optimizer.step()
+    for norm in (module.bn1, module.bn2):
+        norm.reset_running_stats(), setattr(norm, "momentum", None)
+    module(images)
+    module.eval()
+    kept = niwaki.finetune(str(tmp_path / "m.onnx"), train=(images.numpy(), labels.numpy()), steps=5, batch=32, batch_norm="frozen", hold_out=0)
+    weights = {name: trained.weights[name] for name in trained.weights}
+    assert {"bn1.running_mean", "bn2.running_var"} <= set(weights)
+    for name, value in module.state_dict().items():
+        if "num_batches" in name:
+            continue
+        value = value.numpy() * 2047 / 2048 if "running_var" in name else value.numpy()   # torch stores that of a sample
+        if name in weights:
+            np.testing.assert_allclose(weights[name], value, rtol=2e-3, atol=2e-4, err_msg=name)
+    trained.save(tmp_path / "t.onnx")
+    with torch.no_grad():
+        np.testing.assert_allclose(scores(tmp_path / "t.onnx", images.numpy()), module(images).numpy(), rtol=0.02, atol=0.01)
+    np.testing.assert_array_equal(kept.weights["bn1.running_mean"], niwaki.load(str(tmp_path / "m.onnx")).weights["bn1.running_mean"])
+
+
+def test_module_moves_batch_norms_as_torch(tmp_path):
+    module, images, labels = preactivated(tmp_path / "m.onnx")
+    ours = nn.GraphModule(str(tmp_path / "m.onnx"), batch_norm="train")
+    assert {"bn1.running_mean", "bn2.running_var"} <= set(ours.state_dict())
+    for one in (module, ours):
+        optimizer = torch.optim.SGD(one.parameters(), lr=0.05)
+        one.train()
+        for _ in range(3):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(one(images), labels).backward()
+            optimizer.step()
+        one.eval()
+    want = module.state_dict()
+    for name, value in ours.state_dict().items():
+        if name in want:
+            torch.testing.assert_close(value, want[name], rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), module(images), rtol=1e-4, atol=1e-4)
+    niwaki.from_module(ours).save(tmp_path / "t.onnx")
+    with torch.no_grad():
+        np.testing.assert_allclose(scores(tmp_path / "t.onnx", images.numpy()), module(images).numpy(), rtol=1e-3, atol=1e-3)
+    frozen = nn.GraphModule(str(tmp_path / "m.onnx"))
+    assert "bn1.running_mean" not in frozen.state_dict()
+    with pytest.raises(niwaki.UsageError, match="batch_norm"):
+        nn.GraphModule(str(tmp_path / "m.onnx"), batch_norm="moving")
+
+
 def test_distill_follows_the_teacher(tmp_path):
     teacher = niwaki.finetune(saved(mlp([6, 64, 3]), tmp_path / "t0.onnx"), train=spirals(4000, 5), epochs=15, lr=1e-2)
     student = saved(mlp([6, 24, 3], seed=3), tmp_path / "s.onnx")

@@ -1,6 +1,7 @@
 // Gradients of the executor's operators against finite differences in double.
 #include "compress/executor.h"
 #include "compress/error.h"
+#include "compress/ops/fake_quantize.h"
 #include "compress/train/trainable.h"
 #include "tests/graph_builder.h"
 
@@ -165,6 +166,8 @@ TEST(Gradient, OfNormalizations) {
   const auto positive = [](Check& c, int64_t n) { return c.fixed(random_tensor({n}).abs().to(at::kDouble) + 0.5); };
   const auto centre = [](Check& c, int64_t n) { return c.fixed(random_tensor({n}).to(at::kDouble)); };
   EXPECT_LT(batch.error("BatchNormalization", {batch.numbers({3, 2, 2, 2}), batch.numbers({2}), batch.numbers({2}), centre(batch, 2), positive(batch, 2)}), kTolerance);
+  Check whole;
+  EXPECT_LT(whole.error_of(whole.node(kNormalizeBatch, {whole.numbers({3, 2, 2, 2}), whole.numbers({2}), whole.numbers({2})}, {}, kTrainDomain)), kTolerance);
   EXPECT_LT(running.error("BatchNormalization", {running.numbers({3, 2, 2, 2}), running.numbers({2}), running.numbers({2}), centre(running, 2), positive(running, 2)},
                           {{"training_mode", int64_t{1}}}), kTolerance);
   EXPECT_LT(layer.error("LayerNormalization", {layer.numbers({3, 5}), layer.numbers({5}), layer.numbers({5})}), kTolerance);

@@ -39,6 +39,74 @@ TEST(Trainer, StochasticGradientDescentLearnsToo) {
   EXPECT_LT(report.epochs.back().train, 0.5 * report.epochs.front().train);
 }
 
+/// The lesson behind two norms: of the images, and of what a convolution makes of them.
+struct NormLesson : Lesson {
+  NormLesson() : Lesson(160) {
+    GraphBuilder b;
+    const auto norm = [&](ValueId x, int64_t channels, const std::string& name) {
+      return b.node("BatchNormalization", {x, b.constant(name + ".scale", at::ones({channels})), b.constant(name + ".shift", at::zeros({channels})),
+                                           b.constant(name + ".mean", at::full({channels}, 3.0f)), b.constant(name + ".variance", at::full({channels}, 4.0f))}, {}, name);
+    };
+    const ValueId seen = norm(b.input("x", {"n", 3, 8, 8}), 3, "a");
+    const ValueId hidden = b.node("Relu", {norm(b.node("Relu", {b.node("Conv", {seen, b.constant("w1", random_tensor({8, 3, 3, 3}, 1) * 0.3)}, {{"pads", std::vector<int64_t>{1, 1, 1, 1}}})}), 8, "b")});
+    const ValueId pooled = b.node("Flatten", {b.node("GlobalAveragePool", {hidden})});
+    b.output(b.node("Gemm", {pooled, b.constant("w2", random_tensor({4, 8}, 2) * 0.3)}, {{"transB", int64_t{1}}}), "scores");
+    graph = b.graph();
+    training.trainable = trainable_constants(graph);
+    training.masks = {};
+    for (const NodeId id : graph.main().nodes) {
+      if (graph.node(id).op != "BatchNormalization") continue;
+      training.batch_norms.push_back(id);
+      training.trainable.insert({graph.node(id).inputs[3], graph.node(id).inputs[4]});
+    }
+  }
+  Tensor everything() const {
+    std::vector<Tensor> parts;
+    for (const ValueId id : training.trainable) parts.push_back(values(*graph.constant(id)).flatten());
+    return at::cat(parts);
+  }
+};
+
+TEST(Trainer, BatchNormsGetTheStatisticsOfTheData) {
+  for (const double average : {0.0, 0.9}) {
+    NormLesson lesson;
+    const TrainReport report = lesson.run({.learning_rate = 1e-2, .epochs = 4, .batch = 64, .average = average, .hold_out = 0});
+    EXPECT_TRUE(report.follows_batch);
+    EXPECT_TRUE(report.notes.empty());
+    const Tensor rows = lesson.images.to(at::kDouble).transpose(0, 1).reshape({3, -1});
+    EXPECT_TRUE(at::allclose(lesson.weight("a.mean").to(at::kDouble), rows.mean(1), 1e-4, 1e-5));
+    EXPECT_TRUE(at::allclose(lesson.weight("a.variance").to(at::kDouble), rows.var(1, false), 1e-4, 0));
+    // what the second one reads now: its statistics were seen behind those of parts of the data
+    GraphBuilder b;
+    const auto constant = [&](const std::string& name) { return b.constant(name, lesson.weight(name)); };
+    const ValueId seen = b.node("BatchNormalization", {b.input("x", {"n", 3, 8, 8}), constant("a.scale"), constant("a.shift"), constant("a.mean"), constant("a.variance")});
+    b.output(b.node("Relu", {b.node("Conv", {seen, constant("w1")}, {{"pads", std::vector<int64_t>{1, 1, 1, 1}}})}));
+    const Tensor read = run_graph(b.graph(), {lesson.images})[0].to(at::kDouble).transpose(0, 1).reshape({8, -1});
+    EXPECT_LT(relative_difference(lesson.weight("b.mean").to(at::kDouble), read.mean(1)), 0.02);
+    EXPECT_LT(relative_difference(lesson.weight("b.variance").to(at::kDouble), read.var(1, false)), 0.05);
+  }
+}
+
+TEST(Trainer, BatchNormsResumeToTheSameBytes) {
+  const TrainerOptions options{.learning_rate = 1e-2, .epochs = 3, .batch = 40, .average = 0.9};
+  NormLesson whole;
+  set_num_threads(1);
+  const TrainReport report = whole.run(options);
+  set_num_threads(0);
+  EXPECT_LT(report.epochs.back().validation, report.validation_before);
+  TrainerOptions kept = options;
+  kept.checkpoint = fresh_path("norms");
+  kept.checkpoint_seconds = 0;
+  NormLesson stopped, resumed;
+  Progress progress([&](const Progress::State& state) {
+    if (state.done >= 7) throw Interrupted();
+  });
+  EXPECT_THROW(train(stopped.graph, stopped.data(), stopped.training, kept, progress), Interrupted);
+  EXPECT_GT(resumed.run(kept).resumed_at, 0);
+  EXPECT_TRUE(same_bytes(resumed.everything(), whole.everything()));
+  std::filesystem::remove(kept.checkpoint);
+}
+
 TEST(Trainer, KeepsMasksExactly) {
   for (const OptimizerKind optimizer : {OptimizerKind::adamw, OptimizerKind::sgd}) {
     Lesson lesson(120, 0.7);

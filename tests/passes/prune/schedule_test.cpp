@@ -134,53 +134,6 @@ TEST(Rewind, GivesBackTheBytesOfKeptWeights) {              // T42
   EXPECT_TRUE(same_bytes(earlier[0], copy));
 }
 
-TEST(Surgery, ThresholdsComeFromTheLayer) {
-  const Tensor w = at::tensor(std::vector<float>{-1, 3, 1, -3});
-  const SurgeryThresholds thresholds = surgery_thresholds(w, 0.5);
-  EXPECT_DOUBLE_EQ(thresholds.low, 0.9 * 2.5);
-  EXPECT_DOUBLE_EQ(thresholds.high, 1.1 * 2.5);
-}
-
-TEST(Surgery, BetweenTheThresholdsNothingChanges) {
-  const Tensor w = at::tensor(std::vector<float>{0.5F, -1, 1, -2}), mask = at::tensor(std::vector<int64_t>{1, 1, 0, 0}).to(at::kBool);
-  EXPECT_TRUE(at::equal(surgery_mask(w, mask, {0.9, 1.1}), at::tensor(std::vector<int64_t>{0, 1, 0, 1}).to(at::kBool)));
-}
-
-TEST(Surgery, BisectionMeetsTheDensity) {                   // T43
-  const std::vector<Tensor> weights = {random_tensor({100, 80}, 1), random_tensor({300, 40}, 2) * 0.1};
-  for (const double density : {0.02, 0.1, 0.5, 0.9}) {
-    const double c = surgery_c(weights, 1 - density);
-    double kept = 0;
-    for (const Tensor& w : weights) kept += static_cast<double>(num_kept(w.abs().to(at::kDouble) > surgery_thresholds(w, c).low / 0.9));
-    EXPECT_NEAR(kept / 20000, density, 0.01 * density) << c;
-  }
-}
-
-TEST(Surgery, WeightsReturnAndMasksFreeze) {                // T43
-  Problem problem;
-  const SurgeryThresholds thresholds = surgery_thresholds(problem.w, surgery_c({problem.w}, 0.6));
-  const SurgerySchedule schedule{.gamma = 1e-3, .steps = 400};
-  const Generator generator(7, "surgery");
-  Tensor mask = at::ones({12, 8}, at::kBool);
-  int64_t returned = 0, updates = 0;
-  for (int64_t step = 0; step < 400; ++step) {
-    const Tensor before = mask;
-    if (schedule.is_due(step, generator)) {
-      mask = surgery_mask(problem.w, mask, thresholds);
-      ++updates;
-      returned += num_kept(mask & ~before);
-    }
-    if (step >= 280) {
-      EXPECT_TRUE(at::equal(mask, before));
-    }
-    problem.adam(problem.gradient(apply_mask(problem.w, mask)), 0.02, 0);   // of w * mask, to all of w
-  }
-  EXPECT_GT(returned, 0);
-  EXPECT_GT(updates, 200);
-  EXPECT_LT(updates, 280);
-  EXPECT_LT(problem.loss(apply_mask(problem.w, mask)), 0.02 * problem.loss(at::zeros_like(problem.w)));
-}
-
 TEST(SrSte, DecaysWhatIsMasked) {
   const Tensor gradient = at::tensor(std::vector<float>{1, 2}), w = at::tensor(std::vector<float>{10, 20}), mask = at::tensor(std::vector<int64_t>{1, 0}).to(at::kBool);
   EXPECT_TRUE(at::allclose(sr_ste_gradient(gradient, w, mask, 0.1), at::tensor(std::vector<float>{1, 4})));
