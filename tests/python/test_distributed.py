@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -73,6 +74,22 @@ def test_two_processes_give_what_one_gives(niwaki, folder, verb):
     reports = [json.loads((folder / f"{n}.report" / "report.json").read_text()) for n in (1, 2)]
     losses = [[epoch["train_loss"] for p in report["passes"] for epoch in p.get("details", {}).get("epochs", [])] for report in reports]
     assert len(losses[0]) == 3 and np.allclose(*losses, rtol=1e-4)
+
+
+def test_integers_train_in_a_group_too(niwaki, folder):
+    x = np.load(folder / "train.npz")["x"]
+    scores = {}
+    for nproc in (1, 2):
+        done = subprocess.run(command(nproc, "finetune", "student.onnx", "--qat", "--bits", 8, "--calib", "train.npz", *DISTILL, "--epochs", 3, "-o", f"q{nproc}.onnx"), cwd=folder,
+                              env=environment(), capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        scores[nproc] = onnxruntime.InferenceSession(folder / f"q{nproc}.onnx", providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+    start = onnxruntime.InferenceSession(folder / "student.onnx", providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+    moved, apart = np.abs(scores[1] - start).mean(), np.abs(scores[1] - scores[2]).mean()
+    assert apart < 0.02 * moved                                  # a few numbers fall on the other side of a step
+    reports = [json.loads((folder / f"q{n}.report" / "report.json").read_text()) for n in (1, 2)]
+    losses = [[epoch["train_loss"] for p in report["passes"] for epoch in p.get("details", {}).get("epochs", [])] for report in reports]
+    assert len(losses[0]) == 3 and np.allclose(*losses, rtol=1e-3)
 
 
 def test_a_stopped_group_goes_on_to_the_same_bytes(niwaki, folder):
