@@ -39,6 +39,8 @@ int64_t serialized_bytes(const Graph& graph) {
   return static_cast<int64_t>(model.ByteSizeLong()) + left_out;
 }
 
+std::string serialized(const Graph& graph) { return graph_to_proto(graph).SerializeAsString(); }
+
 Footprint measure_footprint(const Graph& graph) {
   Footprint footprint{.total_bytes = serialized_bytes(graph)};
   for (size_t i = 1; i < graph.num_values(); ++i) {

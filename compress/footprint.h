@@ -18,6 +18,8 @@ struct Footprint {
 Footprint measure_footprint(const Graph& graph);
 /// Bytes of the model as exported; payloads are counted, not copied.
 int64_t serialized_bytes(const Graph& graph);
+/// The model as one message, which must be below protobuf's 2 GiB.
+std::string serialized(const Graph& graph);
 Json to_json(const Footprint& footprint);
 
 }  // namespace niwaki

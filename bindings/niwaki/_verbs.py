@@ -50,7 +50,7 @@ def prune(model, *, calibration=None, samples: int = 512, evaluation=None, repor
 def factorize(model, *, calibration=None, samples: int = 512, evaluation=None, report_dir=None, **options) -> Model:
     """Replaces weights by products of two or three narrow ones.
 
-    Options of the verb (energy, rank, macs_ratio or sparsity; refit, round_to: `niwaki.options("factorize")`) and those that
+    Options of the verb (energy, rank, macs_ratio or sparsity; goal, refit, round_to: `niwaki.options("factorize")`) and those that
     all verbs share have the command line's names and defaults; the other arguments are those of `quantize`.
     """
     return _verb("factorize", model, calibration, samples, evaluation, report_dir, options)

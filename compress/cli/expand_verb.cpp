@@ -1,5 +1,6 @@
 #include "compress/cli/job.h"
 
+#include "passes/factorize/factorize_weights.h"
 #include "passes/prune/prune_channels.h"
 #include "passes/quantize/equalize_channels.h"
 #include "passes/quantize/quantize_static.h"
@@ -181,6 +182,7 @@ std::vector<Step> prune_steps(Json options) {
 struct FactorizeVerb {
   std::optional<double> energy, macs_ratio, sparsity;
   std::optional<int> rank;
+  FactorGoal goal = FactorGoal::smallest;
   std::optional<Switch> refit;               // on where there is calibration data
   int round_to = 0;
   void validate() const {}
@@ -191,6 +193,7 @@ struct FactorizeVerb {
         field("rank", &O::rank, "rank of every node that it makes smaller").between(1, 1e6),
         field("macs_ratio", &O::macs_ratio, "multiply-accumulates left, of the original's").between(0, 1),
         field("sparsity", &O::sparsity, "share of the weights of linear nodes that goes").between(0, 1),
+        field("goal", &O::goal, "fastest: only factors that ONNX Runtime runs faster than what they replace, as measured"),
         field("refit", &O::refit, "fit the last factors to the original's outputs by least squares"),
         field("round_to", &O::round_to, "ranks are multiples of it; 0: 8, or less where 8 cannot reach the target").between(0, 256)};
   }

@@ -74,6 +74,7 @@ const std::vector<FlagSpec>& flag_specs() {
       {"pattern", 0, text, "channels|blocks|unstructured|N:M", "channels", kPrune, false, "what goes: channels, residual blocks, weights, all but N of every M"},
       {"energy", 0, number, "F", "", kFactorize, false, "share of the energy of each node's outputs that stays"},
       {"rank", 0, integer, "N", "", kFactorize, false, "rank of every node that it makes smaller"},
+      {"goal", 0, choice, "smallest|fastest", "smallest", kFactorize, false, "fastest: only factors that ONNX Runtime runs faster, as measured"},
       {"sparsity", 0, number, "F", "", kPrune | kFactorize, false, "share of the weights that goes"},
       {"macs-ratio", 0, number, "F", "", kPrune | kFactorize, false, "multiply-accumulates left, of the original's"},
       {"importance", 0, choice, "auto|magnitude|wanda|sparse_gpt|obs|taylor", "auto", kPrune, false, "what a weight or a channel is worth"},

@@ -41,6 +41,17 @@ void erase_times(Json& json) {
   }
 }
 
+/// Times of single nodes, in facts and in reasons ("measured: ...").
+void erase_node_times(Json& nodes) {
+  if (!nodes.is_array()) return;
+  for (Json& node : nodes) {
+    if (!node.is_object()) continue;
+    for (const char* key : {"measured_ms_before", "measured_ms_after"}) node.erase(key);
+    const auto reason = node.find("reason");
+    if (reason != node.end() && reason->is_string() && reason->get<std::string>().starts_with("measured: ")) *reason = "measured";
+  }
+}
+
 bool is_about_latency(const Json& gate) {
   return gate.is_object() && gate.value("name", "") == "latency";
 }
@@ -84,6 +95,7 @@ std::string content_hash(const Json& report) {
   for (const char* key : {"passes", "trials"}) {
     if (stable.contains(key)) erase_times(stable[key]);
   }
+  if (stable.contains("nodes")) erase_node_times(stable["nodes"]);
   erase_latency_gates(stable);
   erase_latency_messages(stable);
   const std::string text = dumped(stable, -1);

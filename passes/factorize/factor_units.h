@@ -18,6 +18,12 @@ struct FactorUnit {
   std::vector<NodeId> node_ids() const;
 };
 
+/// A unit and all that is known of its factors.
+struct RankedUnit : FactorUnit {
+  LayerFactors factors;
+  double energy = 0;                         // of its outputs, weighted
+};
+
 /// Why this node cannot be factorized, or "".
 std::string why_not_factorized(const Graph& graph, const LinearView& view);
 

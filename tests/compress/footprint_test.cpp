@@ -31,6 +31,8 @@ TEST(Footprint, SerializedBytesAreThoseOfTheMessage) {
   }
 }
 
+TEST(Footprint, SerializedIsTheMessage) { EXPECT_EQ(serialized(quantized_graph()), graph_to_proto(quantized_graph()).SerializeAsString()); }
+
 TEST(Footprint, TellsWhereTheBytesGo) {
   const Footprint footprint = measure_footprint(quantized_graph());
   EXPECT_EQ(footprint.weight_bytes, 100 * 60 + 4);

@@ -81,7 +81,8 @@ def test_data_beat_plain_svd(niwaki, network, tmp_path):
     ({"rank": 0}, "E2008"),
     ({"rank": 8, "energy": 0.9}, "E2013"),
     ({"macs_ratio": 0.001}, "E3210"),
-    ({"goal": "fastest", "rank": 8}, "E2004"),
+    ({"goal": "quickest", "rank": 8}, "E2005"),
+    ({"method": "svd", "rank": 8}, "E2004"),
 ])
 def test_bad_targets_are_refused(niwaki, network, options, code):
     with pytest.raises(niwaki.Error) as error:
@@ -89,7 +90,15 @@ def test_bad_targets_are_refused(niwaki, network, options, code):
     assert error.value.code == code
 
 
+def test_nodes_of_microseconds_do_not_get_faster(niwaki, network):
+    report = factorized(niwaki, network, rank=8, goal="fastest").report.to_dict()
+    nodes = [node for node in report["nodes"] if node["op"] == "Gemm"]
+    assert nodes and all(node["outcome"] == "skipped" for node in nodes)
+    assert any(node["reason"].startswith("measured: factors take") for node in nodes)
+    assert report["after"]["macs"] == report["before"]["macs"]
+
+
 def test_options_are_listed(niwaki):
     names = [option["name"] for option in niwaki.options("factorize")]
-    assert set(names) == {"energy", "rank", "macs_ratio", "sparsity", "refit", "round_to"}
+    assert set(names) == {"energy", "rank", "macs_ratio", "sparsity", "goal", "refit", "round_to"}
     assert json.dumps(niwaki.options("factorize"))

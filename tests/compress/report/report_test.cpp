@@ -26,6 +26,17 @@ TEST(Report, EqualRunsHaveEqualHashes) {
   EXPECT_EQ(content_hash(first).size(), 64u);
 }
 
+TEST(Report, TimesOfSingleNodesAreNotHashed) {
+  Json first = sample_report(), second = sample_report();
+  first["nodes"].push_back({{"name", "a"}, {"outcome", "changed"}, {"measured_ms_before", 0.5}, {"measured_ms_after", 0.25}});
+  second["nodes"].push_back({{"name", "a"}, {"outcome", "changed"}, {"measured_ms_before", 0.625}, {"measured_ms_after", 0.375}});
+  first["nodes"].push_back({{"name", "b"}, {"outcome", "skipped"}, {"reason", "measured: factors take 2 ms, the node 1 ms"}});
+  second["nodes"].push_back({{"name", "b"}, {"outcome", "skipped"}, {"reason", "measured: factors take 4 ms, the node 3 ms"}});
+  EXPECT_EQ(content_hash(first), content_hash(second));
+  second["nodes"].back()["reason"] = "it is depthwise: there is nothing to factorize";
+  EXPECT_NE(content_hash(first), content_hash(second));
+}
+
 TEST(Report, OtherResultsHaveOtherHashes) {
   const Json first = sample_report();
   for (const char* key : {"after", "quality", "nodes", "recipe", "files", "changes"}) {

@@ -5,6 +5,7 @@
 #include "compress/linear_view.h"
 #include "compress/macs.h"
 #include "compress/parallel.h"
+#include "compress/runtime_worker.h"
 #include "formats/samples.h"
 #include "passes/factorize/factor_units.h"
 #include "tests/apply_pass.h"
@@ -18,6 +19,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 
 /// Inputs that vary in few directions, so that weights and outputs have other spectra.
 Tensor inputs(int64_t count, uint64_t seed) {
@@ -180,6 +182,47 @@ TEST(FactorizeWeights, NothingToFactorizeIsSaid) {
   const Applied high = factorized(net(), {{"rank", 40}});
   EXPECT_THAT(high.report.notes, Contains(HasSubstr("N3001")));
   EXPECT_EQ(high.report.reason("a"), "factors of this rank would be larger, or compute more");
+}
+
+/// x [n, 1024] -> Gemm big -> Relu -> mean of 32 parts -> MatMul tiny [32, 32].
+Graph big_and_tiny() {
+  GraphBuilder b;
+  const ValueId x = b.input("x", {std::string("n"), int64_t{1024}});
+  const ValueId h = b.node("Relu", {b.node("Gemm", {x, b.random_constant("w", {1024, 1024}), b.random_constant("c", {1024})}, {}, "big")});
+  const ValueId narrow = b.node("ReduceMean", {b.node("Reshape", {h, b.constant("sizes", at::tensor({-1, 32, 32}, at::kLong))})}, {{"axes", std::vector<int64_t>{1}}, {"keepdims", int64_t{0}}});
+  b.output(b.node("MatMul", {narrow, b.random_constant("t", {32, 32})}, {}, "tiny"), "y");
+  return b.graph();
+}
+
+#define SKIP_WITHOUT_RUNTIME() \
+  if (RuntimeWorker probe; !probe.available()) GTEST_SKIP() << probe.reason()
+
+TEST(FactorizeWeights, WhatIsMeasuredSlowerIsNotMade) {
+  SKIP_WITHOUT_RUNTIME();
+  const Applied small = apply_pass("factorize_weights", big_and_tiny(), {{"rank", 8}});
+  EXPECT_EQ(node_of(small, "tiny").outcome, Outcome::changed);
+  EXPECT_FALSE(node_of(small, "big").metrics.contains("measured_ms_before"));
+  const Applied fast = apply_pass("factorize_weights", big_and_tiny(), {{"rank", 8}, {"goal", "fastest"}});
+  ASSERT_EQ(node_of(fast, "big").outcome, Outcome::changed);
+  EXPECT_LT(node_of(fast, "big").metrics["measured_ms_after"].get<double>(), node_of(fast, "big").metrics["measured_ms_before"].get<double>());
+  ASSERT_EQ(node_of(fast, "tiny").outcome, Outcome::skipped);
+  EXPECT_THAT(fast.report.reason("tiny"), MatchesRegex("measured: factors take [0-9.e-]+ ms, the node [0-9.e-]+ ms"));
+  EXPECT_TRUE(fast.after.constant(*fast.after.find_value("t")));
+}
+
+TEST(FactorizeWeights, TheOthersMeetTheBudgetOrItIsRefused) {
+  SKIP_WITHOUT_RUNTIME();
+  const Applied fast = apply_pass("factorize_weights", big_and_tiny(), {{"macs_ratio", 0.5}, {"goal", "fastest"}});
+  EXPECT_LE(macs_ratio(fast), 0.5);
+  EXPECT_EQ(node_of(fast, "tiny").outcome, Outcome::skipped);
+  try {
+    factorized(net(), {{"macs_ratio", 0.6}, {"goal", "fastest"}});      // nodes of microseconds
+    FAIL();
+  } catch (const UnsupportedError& error) {
+    EXPECT_EQ(error.code(), "E3210");
+    EXPECT_THAT(error.details().help, HasSubstr("--goal smallest"));
+  }
+  EXPECT_THAT(factorized(net(), {{"energy", 0.98}, {"goal", "fastest"}}).report.notes, Contains(HasSubstr("N3001")));
 }
 
 constexpr int64_t kRows = 200, kWide = 32;
