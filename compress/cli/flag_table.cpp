@@ -95,6 +95,7 @@ const std::vector<FlagSpec>& flag_specs() {
       {"weight-decay", 0, number, "F", "0.0001", kTrainers, false, "decay of weights"},
       {"flip", 0, none, "", "", kTrainers, false, "mirror every other image"},
       {"crop", 0, integer, "N", "0", kTrainers, false, "move images by up to N pixels"},
+      {"regrow", 0, choice, "auto|on|off", "auto", kTrainers, false, "may zeros of pruned weights change places; auto: right behind an unstructured prune step"},
       {"batch-norm", 0, choice, "auto|frozen|train", "auto", kTrainers, false, "statistics of batch norms: frozen, or of each batch and of the data afterwards"},
       {"patience", 0, integer, "N", "0", kTrainers, false, "epochs without a better validation loss before the end; 0: never early"},
       {"hold-out", 0, number, "F", "0.05", kTrainers, false, "share of the samples kept apart for the validation loss"},
