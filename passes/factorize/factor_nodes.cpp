@@ -70,7 +70,8 @@ ValueId FactorNodes::add_constant(const LinearView& like, const char* part, cons
 
 ValueId FactorNodes::add_node(const LinearView& view, const char* part, Node node, ValueId input, ValueId weight) {
   const std::string name = cat(graph_.label(view.node), ".", part);
-  const ValueId made = graph_.add_value({.name = graph_.fresh_name(cat(graph_.value(view.output).name, ".", part)), .dtype = graph_.constant(weight)->dtype});
+  const Constant* constant = graph_.constant(weight);
+  const ValueId made = graph_.add_value({.name = graph_.fresh_name(cat(graph_.value(view.output).name, ".", part)), .dtype = constant ? constant->dtype : graph_.value(weight).dtype});
   node.name = name;
   node.inputs = {input, weight};
   node.outputs = {made};
@@ -141,20 +142,61 @@ void FactorNodes::replace_sharers(const std::vector<LinearView>& nodes, const st
   }
 }
 
-void FactorNodes::replace_table(ValueId table, const std::vector<NodeId>& gathers, const std::vector<Tensor>& factors) {
-  const Constant old = *graph_.constant(table);
+FactorNodes::Parts FactorNodes::store_table(ValueId table, const Tensor& narrow, const Tensor& last) {
+  const DType dtype = graph_.constant(table)->dtype;
   const std::string name = graph_.value(table).name;
   const auto store = [&](const char* part, const Tensor& numbers) {
-    return new_constant(graph_, cat(name, ".", part), make_constant(numbers.contiguous().to(scalar_type(old.dtype)), old.dtype));
+    return new_constant(graph_, cat(name, ".", part), make_constant(numbers.contiguous().to(scalar_type(dtype)), dtype));
   };
-  const ValueId narrow = store("first", values(old).to(at::kDouble).mm(factors[0].t())), last = store("last", factors[1].t());
+  const ValueId first = store("first", narrow);
+  return {first, store("last", last)};
+}
+
+/// Each Gather reads narrow rows, and a MatMul behind it widens them.
+void FactorNodes::widen_rows(const std::vector<NodeId>& gathers, const Parts& parts) {
   for (const NodeId id : gathers) {
     const ValueId made = graph_.node(id).outputs[0];
     const std::string label = graph_.label(id);
-    const ValueId between = graph_.add_value({.name = graph_.fresh_name(graph_.value(made).name + ".first"), .dtype = old.dtype});
-    graph_.set_input(id, 0, narrow);
+    const ValueId between = graph_.add_value({.name = graph_.fresh_name(graph_.value(made).name + ".first"), .dtype = graph_.constant(parts.narrow)->dtype});
+    graph_.set_input(id, 0, parts.narrow);
     graph_.set_outputs(id, {between});
-    graph_.insert_after(id, {.name = label + ".last", .op = "MatMul", .inputs = {between, last}, .outputs = {made}});
+    graph_.insert_after(id, {.name = label + ".last", .op = "MatMul", .inputs = {between, parts.last}, .outputs = {made}});
+  }
+}
+
+void FactorNodes::replace_table(ValueId table, const std::vector<NodeId>& gathers, const std::vector<Tensor>& factors) {
+  const Tensor numbers = values(*graph_.constant(table)).to(at::kDouble);
+  widen_rows(gathers, store_table(table, numbers.mm(factors[0].t()), factors[1].t()));
+  remove_unused_constant(graph_, table);
+}
+
+/// A Transpose of a constant, which runtimes compute when they load the model.
+ValueId FactorNodes::turned(NodeId before, const char* part, ValueId matrix) {
+  const ValueId made = graph_.add_value({.name = graph_.fresh_name(graph_.value(matrix).name + ".turned"), .dtype = graph_.constant(matrix)->dtype});
+  graph_.insert_before(before, {.name = cat(graph_.label(before), ".", part), .op = "Transpose", .inputs = {matrix}, .outputs = {made}, .attributes = {{"perm", Ints{1, 0}}}});
+  return made;
+}
+
+void FactorNodes::remove_old(ValueId weight) {
+  if (!graph_.consumers(weight).empty()) return;
+  if (const auto transpose = graph_.producer(weight)) remove_with_constants(graph_, *transpose);
+  else remove_unused_constant(graph_, weight);
+}
+
+void FactorNodes::replace_tied(ValueId table, const std::vector<NodeId>& gathers, const std::vector<LinearView>& heads, const std::vector<Tensor>& factors) {
+  const int64_t rows = graph_.constant(table)->sizes[0];
+  const Parts parts = store_table(table, factors[1].narrow(0, 0, rows), factors[0]);
+  widen_rows(gathers, parts);
+  std::optional<Parts> turned_parts;
+  for (const LinearView& view : heads) {
+    const bool is_gemm = view.kind == LinearKind::gemm;
+    if (!is_gemm && !turned_parts) turned_parts = Parts{turned(view.node, "turn_last", parts.narrow), turned(view.node, "turn_first", parts.last)};
+    const Node first = is_gemm ? Node{.op = "Gemm", .attributes = {{"transB", int64_t{1}}}} : Node{.op = "MatMul"};
+    const ValueId between = add_node(view, kParts[0], first, view.input, is_gemm ? parts.last : turned_parts->last);
+    graph_.set_input(view.node, view.input_index, between);
+    graph_.set_input(view.node, view.weight_index, is_gemm ? parts.narrow : turned_parts->narrow);
+    if (is_gemm) graph_.set_attribute(view.node, "transB", int64_t{1});
+    remove_old(view.weight);
   }
   remove_unused_constant(graph_, table);
 }

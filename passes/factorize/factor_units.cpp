@@ -1,6 +1,7 @@
 #include "passes/factorize/factor_units.h"
 
 #include "compress/graph_edit.h"
+#include "passes/factorize/table_units.h"
 #include "passes/prune/linear_bias.h"
 
 #include <algorithm>
@@ -9,7 +10,6 @@ namespace niwaki {
 namespace {
 
 constexpr double kEvenShare = 0.1;           // of the mean sensitivity: where answers are certain, few outputs have nearly all of it
-constexpr double kUnread = 1e-2;             // what rows of a table that the data never read count, of those that they read
 constexpr int64_t kFewChannels = 4;          // an image's: its first convolution is small, and its errors reach everything
 
 bool is_same_form(const LinearView& a, const LinearView& b) {
@@ -106,8 +106,6 @@ Tensor output_weights(const FactorUnit& unit, const std::map<NodeId, OutputSensi
   return sum.sqrt();
 }
 
-bool has_matmul(DType dtype) { return dtype == DType::float32 || dtype == DType::float64 || dtype == DType::float16 || dtype == DType::bfloat16; }
-
 }  // namespace
 
 std::string why_not_factorized(const Graph& graph, const LinearView& view) {
@@ -146,61 +144,13 @@ std::vector<NodeId> FactorUnit::node_ids() const {
   return ids;
 }
 
-std::vector<FactorUnit> table_units(const Graph& graph) {
-  std::vector<FactorUnit> units;
-  std::map<ValueId, size_t> known;
-  for (const NodeId id : graph.main().nodes) {
-    const Node& node = graph.node(id);
-    if (node.op != "Gather" || !is_default_domain(node.domain)) continue;
-    const ValueId table = node.inputs[0];
-    const Constant* numbers = graph.constant(table);
-    if (!numbers || !has_matmul(numbers->dtype) || numbers->sizes.size() != 2 || element_count(*numbers) == 0) continue;
-    const int64_t axis = int_attribute(node, "axis", 0);
-    if (axis != 0 && axis != -2) continue;
-    const auto [place, is_new] = known.emplace(table, units.size());
-    if (is_new) units.push_back({.table = table});
-    units[place->second].gathers.push_back(id);
-  }
-  return units;
-}
-
-std::string why_not_table(const Graph& graph, const FactorUnit& unit) {
-  const Constant* table = fixed_constant(graph, unit.table);
-  if (!table) return "the caller may replace its table";
-  // the gathers are those of the main body: any other reader, such as a tied output, needs the whole table
-  if (graph.consumers(unit.table).size() != unit.gathers.size() || graph.is_output(unit.table)) return "its table is used elsewhere too, as tied tables are";
-  return at::isfinite(values(*table)).all().item<bool>() ? "" : "its table has numbers that are not finite";
-}
-
 bool has_bias_places(const Graph& graph, const FactorUnit& unit) {
   return std::all_of(unit.nodes.begin(), unit.nodes.end(), [&](const LinearView& view) { return bias_place(graph, view).has_value(); });
 }
 
-namespace {
-
-/// The rows of a table as vectors that a narrow map shall keep; those that the data never read count a little.
-FactoredLayer layer_of_table(const Graph& graph, const FactorUnit& unit, const Statistics* statistics, const KnownSizes& sizes) {
-  const Tensor table = values(*graph.constant(unit.table)).to(at::kDouble);
-  const Tensor all = table.t().mm(table) / static_cast<double>(table.size(0));
-  Tensor products;
-  double count = 0, positions = 0;
-  for (const NodeId id : unit.gathers) {
-    const ValueId made = graph.node(id).outputs[0];
-    positions += numel(sizes, made) / static_cast<double>(table.size(1));
-    if (!statistics) continue;
-    const Gram& gram = statistics->value_gram(made);
-    products = products.defined() ? products + gram.products[0] : gram.products[0];
-    count += static_cast<double>(gram.count);
-  }
-  const Tensor moments = products.defined() ? products / count + kUnread * all : all;
-  return {.rows = at::eye(table.size(1), at::kDouble), .moments = moments.unsqueeze(0), .output_positions = std::max(1.0, positions), .table_rows = static_cast<double>(table.size(0))};
-}
-
-}  // namespace
-
 FactoredLayer layer_of(const Graph& graph, const FactorUnit& unit, const Statistics* statistics,
                        const std::map<NodeId, OutputSensitivity>& sensitivity, const KnownSizes& sizes) {
-  if (unit.table != ValueId::absent) return layer_of_table(graph, unit, statistics, sizes);
+  if (unit.table != ValueId::absent && unit.nodes.empty()) return layer_of_table(graph, unit, statistics, sizes);
   const LinearView& leader = unit.nodes.front();
   FactoredLayer layer{.groups = leader.groups};
   if (leader.kind == LinearKind::conv) {
@@ -222,6 +172,7 @@ FactoredLayer layer_of(const Graph& graph, const FactorUnit& unit, const Statist
   layer.middle_positions = std::max(1.0, sum.middle / times);
   if (statistics) layer.moments = moments_of(unit, *statistics, sensitivity, has_bias_places(graph, unit));
   layer.weights = output_weights(unit, sensitivity);
+  if (unit.table != ValueId::absent) add_lookups(graph, unit, statistics, sizes, layer);
   return layer;
 }
 

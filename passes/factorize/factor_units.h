@@ -12,7 +12,7 @@ namespace niwaki {
 struct FactorUnit {
   std::vector<LinearView> nodes;             // in order
   bool is_tied = false;                      // all use one weight; else, where several, all read the same columns
-  ValueId table = ValueId::absent;           // else `gathers` read rows of it, and there are no linear nodes
+  ValueId table = ValueId::absent;           // else `gathers` read rows of it; `nodes`, where there are any, multiply by it, turned
   std::vector<NodeId> gathers = {};
 
   std::vector<NodeId> node_ids() const;
@@ -29,12 +29,6 @@ std::string why_not_factorized(const Graph& graph, const LinearView& view);
 
 /// The linear nodes in `allowed`: uses of one weight together, then MatMul and Gemm that read the same value.
 std::vector<FactorUnit> factor_units(const Graph& graph, const std::vector<LinearView>& allowed);
-
-/// Float tables of two axes, each with the Gather nodes that read rows of it.
-std::vector<FactorUnit> table_units(const Graph& graph);
-
-/// Why this table cannot be factorized, or "".
-std::string why_not_table(const Graph& graph, const FactorUnit& unit);
 
 /// True if a bias can take the mean of every node of the unit.
 bool has_bias_places(const Graph& graph, const FactorUnit& unit);

@@ -4,6 +4,7 @@
 #include "passes/factorize/measure_units.h"
 #include "passes/factorize/put_factors.h"
 #include "passes/factorize/rank_search.h"
+#include "passes/factorize/table_units.h"
 #include "passes/prune/repair_channels.h"
 
 #include <algorithm>
@@ -23,7 +24,7 @@ std::string ms_text(double ms) {
 
 class Factorizer {
  public:
-  Factorizer(Graph& graph, const FactorizeWeightsOptions& options, PassContext& context) : graph_(graph), before_(graph), options_(options), context_(context) {}
+  Factorizer(Graph& graph, const FactorizeWeightsOptions& options, PassContext& context) : graph_(graph), before_(with_turned_tables(graph)), options_(options), context_(context) {}
   void run();
 
  private:
@@ -45,7 +46,7 @@ class Factorizer {
   const Statistics* statistics() const { return evidence_.statistics ? &*evidence_.statistics : nullptr; }
 
   Graph& graph_;
-  const Graph before_;
+  const Graph before_;                       // with turned tables
   const FactorizeWeightsOptions& options_;
   PassContext& context_;
   std::vector<FactorUnit> found_;
@@ -58,42 +59,54 @@ class Factorizer {
 };
 
 std::string Factorizer::why_no_table(const FactorUnit& unit) const {
-  const bool is_wanted = std::all_of(unit.gathers.begin(), unit.gathers.end(), [&](NodeId id) { return is_selected(graph_, id, context_.keep, context_.only); });
+  const std::vector<NodeId> ids = unit.node_ids();
+  const bool is_wanted = std::all_of(ids.begin(), ids.end(), [&](NodeId id) { return is_selected(before_, id, context_.keep, context_.only); });
   if (!is_wanted) return "left alone by --keep or --only";
-  const std::string reason = why_not_table(graph_, unit);
-  return reason.empty() && options_.macs_ratio < 1 ? "reading a table computes nothing: factors would add multiply-accumulates" : reason;
+  const std::string reason = why_not_table(before_, unit);
+  const bool is_idle = options_.macs_ratio < 1 && unit.nodes.empty();
+  return reason.empty() && is_idle ? "reading a table computes nothing: factors would add multiply-accumulates" : reason;
 }
 
 void Factorizer::find_units() {
+  std::vector<FactorUnit> tables = table_units(before_);
+  std::vector<std::string> reasons;
+  std::map<NodeId, std::string> heads;       // of tied tables, with why those are not factorized
+  for (const FactorUnit& unit : tables) {
+    reasons.push_back(why_no_table(unit));
+    for (const LinearView& view : unit.nodes) heads[view.node] = reasons.back();
+  }
   std::vector<LinearView> allowed;
-  for (const LinearView& view : linear_views(graph_)) {
-    const std::string reason = is_selected(graph_, view.node, context_.keep, context_.only) ? why_not_factorized(graph_, view) : "left alone by --keep or --only";
+  for (const LinearView& view : linear_views(before_)) {
+    const auto head = heads.find(view.node);
+    if (head != heads.end() && head->second.empty()) continue;
+    const bool is_turned = !graph_.constant(view.weight);   // a weight in `before_` alone
+    std::string reason = is_turned ? "its table stays whole: " + (head == heads.end() ? "it is used elsewhere too" : head->second) : "";
+    if (!is_turned) reason = is_selected(before_, view.node, context_.keep, context_.only) ? why_not_factorized(before_, view) : "left alone by --keep or --only";
     if (reason.empty()) allowed.push_back(view);
-    else context_.report.skip(graph_.label(view.node), reason);
+    else context_.report.skip(before_.label(view.node), reason);
   }
-  for (FactorUnit& unit : table_units(graph_)) {
-    const std::string reason = why_no_table(unit);
-    if (reason.empty()) found_.push_back(std::move(unit));
-    else skip(unit, reason);
+  for (size_t i = 0; i < tables.size(); ++i) {
+    if (reasons[i].empty()) found_.push_back(std::move(tables[i]));
+    else for (const NodeId id : tables[i].gathers) context_.report.skip(before_.label(id), reasons[i]);
   }
-  for (FactorUnit& unit : factor_units(graph_, allowed)) {
-    const bool is_whole = !unit.is_tied || graph_.consumers(unit.nodes.front().weight).size() == unit.nodes.size();
+  for (FactorUnit& unit : factor_units(before_, allowed)) {
+    const bool is_whole = !unit.is_tied || before_.consumers(unit.nodes.front().weight).size() == unit.nodes.size();
     if (is_whole) found_.push_back(std::move(unit));
     else skip(unit, "a node that is left alone uses its weight");
   }
 }
 
 void Factorizer::look() {
-  evidence_.sizes = sizes_of_one(graph_, context_.calibration);
+  evidence_.sizes = sizes_of_one(before_, context_.calibration);
   if (context_.calibration) {
     Wanted wanted{.seed = context_.seed};
     for (const FactorUnit& unit : found_) {
       wanted.grams.insert(wanted.grams.end(), unit.nodes.begin(), unit.nodes.end());
-      for (const NodeId id : unit.gathers) wanted.value_grams.insert(graph_.node(id).outputs[0]);
+      for (const NodeId id : unit.gathers) wanted.value_grams.insert(before_.node(id).outputs[0]);
     }
-    evidence_.statistics = collect(Executor(graph_), graph_, *context_.calibration, wanted, context_.progress);
+    evidence_.statistics = collect(Executor(before_), before_, *context_.calibration, wanted, context_.progress);
     if (options_.rank == 0) {
-      evidence_.sensitivity = output_sensitivity(graph_, linear_views(graph_), *context_.calibration, kSensitivitySamples, context_.seed, context_.progress);
+      evidence_.sensitivity = output_sensitivity(before_, linear_views(before_), *context_.calibration, kSensitivitySamples, context_.seed, context_.progress);
       if (evidence_.sensitivity.empty()) context_.report.notes.push_back("N3005: no gradient reaches the weights: errors of all nodes count alike");
     }
   } else {
@@ -101,7 +114,7 @@ void Factorizer::look() {
   }
   context_.progress.start("spectra", static_cast<int64_t>(found_.size()));
   for (FactorUnit& unit : found_) {
-    LayerFactors factors(layer_of(graph_, unit, statistics(), has_budget() ? evidence_.sensitivity : std::map<NodeId, OutputSensitivity>{}, evidence_.sizes));
+    LayerFactors factors(layer_of(before_, unit, statistics(), has_budget() ? evidence_.sensitivity : std::map<NodeId, OutputSensitivity>{}, evidence_.sizes));
     RankedUnit made{std::move(unit), std::move(factors)};
     made.energy = made.factors.energy();
     context_.progress.advance();
@@ -167,8 +180,13 @@ double Factorizer::energy_kept(const RankedUnit& unit, const Tensor& missing) co
 void Factorizer::replace(size_t index, const FactorOption& option) {
   RankedUnit& unit = units_[index];
   const FactoredLayer& layer = unit.factors.layer();
-  const auto [factors, missing] = put_factors(graph_, before_, unit, option, statistics());
   const bool is_table = unit.table != ValueId::absent;
+  std::vector<std::string> weights;          // that the file had
+  if (is_table) weights.push_back(before_.value(unit.table).name);
+  for (const LinearView& view : unit.nodes) {
+    if (view.weight != unit.table && graph_.constant(view.weight)) weights.push_back(before_.value(view.weight).name);
+  }
+  const auto [factors, missing] = put_factors(graph_, before_, unit, option, statistics());
   Json sizes = Json::array();
   for (const Tensor& factor : factors) sizes.push_back(factor.sizes().vec());
   if (is_table) sizes = {{before_.constant(unit.table)->sizes[0], option.rank}, {option.rank, layer.inputs()}};
@@ -182,8 +200,7 @@ void Factorizer::replace(size_t index, const FactorOption& option) {
     context_.report.change(before_.label(id), facts);
     replaced_.push_back(id);
   }
-  if (is_table) context_.report.changes.emplace_back(before_.value(unit.table).name, "it is a product of factors");
-  for (const LinearView& view : unit.nodes) context_.report.changes.emplace_back(before_.value(view.weight).name, "it is a product of factors");
+  for (const std::string& name : weights) context_.report.changes.emplace_back(name, "it is a product of factors");
 }
 
 void Factorizer::refit() {

@@ -34,8 +34,8 @@ struct FactorizeWeightsOptions {
 };
 
 /// Replaces weights by products of two or three narrow ones, nearest in the outputs on calibration data (in the weights without).
-/// Nodes that read the same value share their first factor; a weight that several nodes use is factorized once. Forms and ranks
-/// follow from the spectra; then the last factors are fitted, in order, to the original's outputs.
+/// Nodes that read the same value share their first factor; a weight that several nodes use is factorized once, as is a table that
+/// is looked up and, turned, multiplied by. Forms and ranks follow from the spectra; then the last factors are fitted, in order, to the original's outputs.
 ///   before   y = Gemm(x, w [256, 784], b)
 ///   after    h = MatMul(x, w.first [784, 48])   y = Gemm(h, w.last [256, 48], b)
 ///   before   y = Gather(t [20000, 256], ids)

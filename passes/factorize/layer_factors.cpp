@@ -26,7 +26,7 @@ int64_t LayerFactors::split_taps(FactorForm form) const {
 }
 
 double LayerFactors::weights_of(const FactorOption& option) const {
-  const auto rank = static_cast<double>(option.rank * layer_.groups), outs = static_cast<double>(layer_.rows.size(0)) / static_cast<double>(layer_.groups);
+  const auto rank = static_cast<double>(option.rank * layer_.groups), outs = static_cast<double>(layer_.outputs()) / static_cast<double>(layer_.groups);
   const auto ins = static_cast<double>(layer_.inputs()), taps = static_cast<double>(layer_.taps()), ri = static_cast<double>(option.input_rank);
   if (option.form == FactorForm::tucker) return ins * ri + rank * ri * taps + outs * rank;
   if (layer_.table_rows > 0) return rank * (ins + layer_.table_rows);
@@ -35,11 +35,11 @@ double LayerFactors::weights_of(const FactorOption& option) const {
 }
 
 double LayerFactors::macs_of(const FactorOption& option) const {
-  const auto rank = static_cast<double>(option.rank * layer_.groups), outs = static_cast<double>(layer_.rows.size(0)) / static_cast<double>(layer_.groups);
+  const auto rank = static_cast<double>(option.rank * layer_.groups), outs = static_cast<double>(layer_.outputs()) / static_cast<double>(layer_.groups);
   const auto ins = static_cast<double>(layer_.inputs()), taps = static_cast<double>(layer_.taps()), ri = static_cast<double>(option.input_rank);
   const auto last = static_cast<double>(split_taps(option.form));
   switch (option.form) {
-    case FactorForm::columns: return layer_.output_positions * (layer_.table_rows > 0 ? rank * ins : weights_of(option));
+    case FactorForm::columns: return layer_.output_positions * (layer_.table_rows > 0 ? rank * ins : weights_of(option)) + layer_.lookups * rank * ins;
     case FactorForm::inputs: return layer_.input_positions * ins * rank + layer_.output_positions * outs * rank * last;
     case FactorForm::spatial: return layer_.middle_positions * rank * ins * taps / last + layer_.output_positions * outs * rank * last;
     case FactorForm::tucker: break;

@@ -25,11 +25,14 @@ struct FactoredLayer {
   int64_t groups = 1;
   double output_positions = 1, input_positions = 1, middle_positions = 1;   // middle: high as the output, wide as the input
   double table_rows = 0;                     // above 0: a table [table_rows, in] whose rows are read; `rows` is then the unit matrix
+  double lookups = 0;                        // of a map whose rows are read as well, as of a table
+  int64_t num_seen = 0;                      // of `rows`, the last ones: not of the weight, they stand for rows that are read
 
+  int64_t outputs() const { return rows.size(0) - num_seen; }
   int64_t taps() const;
   int64_t inputs() const { return rows.size(1) / taps(); }     // of one group
   double macs() const { return table_rows > 0 ? 0 : output_positions * num_weights(); }
-  double num_weights() const { return (table_rows > 0 ? table_rows : static_cast<double>(rows.size(0))) * static_cast<double>(rows.size(1)); }
+  double num_weights() const { return (table_rows > 0 ? table_rows : static_cast<double>(outputs())) * static_cast<double>(rows.size(1)); }
 };
 
 struct FactorOption {

@@ -20,16 +20,29 @@ void shift_biases(Graph& graph, const RankedUnit& unit, const Tensor& missing, c
   }
 }
 
+/// The same of all heads of a tied table, while its weight is there.
+void shift_heads(Graph& graph, const RankedUnit& unit, const Tensor& missing, const Statistics& statistics) {
+  for (LinearView view : unit.nodes) {
+    view.weight = unit.table;
+    view.channel_axis = 0;
+    const Tensor shift = missing.narrow(0, 0, graph.constant(unit.table)->sizes[0]).mv(statistics.gram(view.node).mean()[0]);
+    if (const auto place = bias_place(graph, view)) add_to_bias(graph, view, *place, shift);
+  }
+}
+
 }  // namespace
 
 PlacedFactors put_factors(Graph& graph, const Graph& before, RankedUnit& unit, const FactorOption& option, const Statistics* statistics) {
   std::vector<Tensor> factors = unit.factors.factors(option);
+  Tensor missing = unit.factors.layer().rows - unit.factors.product(option, factors);
+  const bool can_shift = statistics && has_bias_places(before, unit), has_table = unit.table != ValueId::absent;
   FactorNodes nodes(graph);
-  if (unit.table != ValueId::absent) nodes.replace_table(unit.table, unit.gathers, factors);
+  if (has_table && can_shift) shift_heads(graph, unit, missing, *statistics);
+  if (has_table && unit.nodes.empty()) nodes.replace_table(unit.table, unit.gathers, factors);
+  else if (has_table) nodes.replace_tied(unit.table, unit.gathers, unit.nodes, factors);
   else if (unit.is_tied || unit.nodes.size() == 1) nodes.replace_uses(unit.nodes, option.form, factors);
   else nodes.replace_sharers(unit.nodes, factors);
-  Tensor missing = unit.factors.layer().rows - unit.factors.product(option, factors);
-  if (statistics && has_bias_places(before, unit)) shift_biases(graph, unit, missing, *statistics);
+  if (can_shift && !has_table) shift_biases(graph, unit, missing, *statistics);
   return {std::move(factors), std::move(missing)};
 }
 

@@ -39,7 +39,8 @@ std::vector<FactorOption> RankSearch::options_of(size_t index, int64_t step) con
   RankedUnit& unit = units_[index];
   std::vector<FactorOption> options = unit.factors.options({.step = step, .only = options_.rank});
   std::erase_if(options, [&](const FactorOption& option) {
-    const double more = option.form == FactorForm::tucker ? 2 : std::max<double>(1, static_cast<double>(unit.gathers.size()));
+    const size_t around_table = unit.gathers.size() + (unit.gathers.empty() || unit.nodes.empty() ? 0 : unit.nodes.size() + 2);   // two are turned
+    const double more = option.form == FactorForm::tucker ? 2 : std::max<double>(1, static_cast<double>(around_table));
     if (option.num_weights + kNodeWeights * more > unit.factors.layer().num_weights()) return true;
     return std::any_of(left_out.begin(), left_out.end(), [&](const FactorOption& other) { return other.form == option.form && option.macs >= other.macs; });
   });
@@ -169,7 +170,9 @@ RankSearch::Costs RankSearch::costs() const {
     std::set<ValueId> seen;
     for (const LinearView& view : linear_views(graph_)) seen.insert(view.weight);
     for (const RankedUnit& unit : units_) {
-      if (unit.table != ValueId::absent) seen.insert(unit.table);
+      if (unit.table == ValueId::absent) continue;
+      for (const LinearView& view : unit.nodes) seen.erase(view.weight);   // a copy of the table
+      seen.insert(unit.table);
     }
     for (const ValueId weight : seen) present += static_cast<double>(element_count(*graph_.constant(weight)));
   }

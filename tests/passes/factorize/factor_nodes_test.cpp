@@ -1,5 +1,7 @@
 #include "passes/factorize/factor_nodes.h"
 
+#include "compress/error.h"
+#include "passes/factorize/table_units.h"
 #include "tests/graph_builder.h"
 
 #include <gtest/gtest.h>
@@ -143,6 +145,42 @@ TEST(FactorNodes, TablesKeepTheirType) {
   const Tensor want = run_graph(before, {ids})[0], got = run_graph(after, {ids})[0];
   EXPECT_EQ(got.scalar_type(), at::kHalf);
   EXPECT_LT(relative_difference(got.to(at::kFloat), want.to(at::kFloat)), 5e-3);
+}
+
+/// Rows of t [20, 8], looked up and scored by t: by a Gemm with a bias and by a MatMul of three axes.
+Graph tied_readers(const Tensor& table) {
+  GraphBuilder b;
+  const ValueId ids = b.input("ids", {int64_t{2}, int64_t{3}}, DType::int64), t = b.constant("t", table);
+  const ValueId rows = b.node("Gather", {t, ids}, {}, "embed");
+  const ValueId mean = b.node("ReduceMean", {rows}, {{"axes", std::vector<int64_t>{1}}, {"keepdims", int64_t{0}}});
+  b.output(b.node("Gemm", {mean, t, b.random_constant("c", {20})}, {{"transB", int64_t{1}}}, "gemm"), "y");
+  const ValueId turned = b.node("Transpose", {t}, {}, "turn");
+  for (const char* name : {"one", "two"}) b.output(b.node("MatMul", {b.node("Tanh", {rows}), turned}, {}, name), cat("z.", name));
+  return b.graph();
+}
+
+TEST(FactorNodes, ATiedTableIsStoredOnce) {
+  const Tensor table = random_tensor({20, 8}, 3).to(at::kDouble), ids = at::tensor({0, 7, 19, 3, 3, 12}, at::kLong).reshape({2, 3});
+  const Graph before = tied_readers(table.to(at::kFloat)), seen = with_turned_tables(before);
+  const FactorUnit unit = table_units(seen).front();
+  ASSERT_EQ(unit.nodes.size(), 3u);
+  LayerFactors factors(FactoredLayer{.rows = table});
+  for (const int64_t rank : {8, 5}) {
+    for (const Graph* graph : {&before, &seen}) {                       // a Transpose, or its result as a constant
+      Graph after = *graph;
+      FactorNodes(after).replace_tied(unit.table, unit.gathers, unit.nodes, factors.factors({.rank = rank}));
+      const auto want = run_graph(before, {ids}), got = run_graph(after, {ids});
+      for (size_t i = 0; i < want.size(); ++i) {
+        if (rank == 8) EXPECT_LT(relative_difference(got[i], want[i]), 1e-5);
+        else EXPECT_GT(relative_difference(got[i], want[i]), 1e-2);     // control
+      }
+      int64_t stored = 0;
+      for (const ValueId id : after.main().constants) stored += after.constant(id)->sizes.size() == 2 ? element_count(*after.constant(id)) : 0;
+      EXPECT_EQ(stored, rank * (20 + 8));
+      EXPECT_EQ(after.consumers(*after.find_value("t.first")).size(), 3u);   // the Gather, the Gemm, one Transpose for both MatMuls
+      EXPECT_EQ(after.consumers(*after.find_value("t.last")).size(), 3u);
+    }
+  }
 }
 
 }  // namespace

@@ -46,32 +46,5 @@ TEST(FactorUnits, SaysWhyNot) {
   for (const LinearView& view : views) EXPECT_EQ(why_not_factorized(graph, view), want.at(graph.label(view.node)));
 }
 
-TEST(FactorUnits, TablesGoWithTheGathersThatReadTheirRows) {
-  GraphBuilder b;
-  const ValueId ids = b.input("ids", {int64_t{2}, int64_t{3}}, DType::int64), table = b.random_constant("t", {9, 4});
-  const ValueId tied = b.random_constant("tied", {9, 4}), columns = b.random_constant("c", {9, 4});
-  b.output(b.node("Gather", {table, ids}, {}, "one"));
-  b.output(b.node("Gather", {table, ids}, {{"axis", int64_t{0}}}, "two"));
-  const ValueId read = b.node("Gather", {tied, ids}, {}, "in");
-  b.output(b.node("MatMul", {read, b.node("Transpose", {tied}, {}, "turn")}, {}, "head"));
-  b.output(b.node("Gather", {columns, ids}, {{"axis", int64_t{1}}}, "columns"));
-  b.output(b.node("Gather", {b.constant("whole", at::arange(12).reshape({3, 4})), ids}, {}, "integers"));
-  b.output(b.node("Gather", {b.constant("bad", at::full({9, 4}, std::nanf(""))), ids}, {}, "bad"));
-  const Graph graph = b.graph();
-  const auto units = table_units(graph);
-  ASSERT_EQ(units.size(), 3u);
-  EXPECT_EQ(units[0].table, table);
-  EXPECT_EQ(units[0].node_ids().size(), 2u);
-  EXPECT_EQ(why_not_table(graph, units[0]), "");
-  EXPECT_EQ(why_not_table(graph, units[1]), "its table is used elsewhere too, as tied tables are");
-  EXPECT_EQ(why_not_table(graph, units[2]), "its table has numbers that are not finite");
-  const FactoredLayer layer = layer_of(graph, units[0], nullptr, {}, inferred_sizes(graph));
-  const Tensor rows = values(*graph.constant(table)).to(at::kDouble);
-  EXPECT_EQ(layer.num_weights(), 36);
-  EXPECT_EQ(layer.macs(), 0);
-  EXPECT_EQ(layer.output_positions, 12);                                // two nodes
-  EXPECT_LT(relative_difference(layer.moments[0], rows.t().mm(rows) / 9), 1e-9);
-}
-
 }  // namespace
 }  // namespace niwaki

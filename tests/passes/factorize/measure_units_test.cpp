@@ -3,6 +3,7 @@
 #include "compress/error.h"
 #include "compress/graph_text.h"
 #include "passes/factorize/factor_nodes.h"
+#include "passes/factorize/table_units.h"
 #include "tests/graph_builder.h"
 
 #include <gtest/gtest.h>

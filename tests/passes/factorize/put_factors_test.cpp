@@ -2,6 +2,7 @@
 
 #include "compress/executor.h"
 #include "formats/samples.h"
+#include "passes/factorize/table_units.h"
 #include "tests/graph_builder.h"
 
 #include <gtest/gtest.h>
@@ -47,6 +48,30 @@ TEST(PutFactors, WithoutStatisticsBiasesStay) {
   put_factors(after, before, unit, {.rank = 3}, nullptr);
   EXPECT_EQ(after.constant(*after.find_value("c")), before.constant(*before.find_value("c")));
   EXPECT_EQ(after.main().nodes.size(), 2u);
+}
+
+TEST(PutFactors, TheBiasOfATiedOutputTakesTheMean) {
+  GraphBuilder b;
+  const ValueId x = b.input("x", {std::string("n"), int64_t{12}}), ids = b.input("tokens", {std::string("n")}, DType::int64), t = b.random_constant("t", {30, 12});
+  b.output(b.node("Gather", {t, ids}, {}, "embed"));
+  b.output(b.node("Gemm", {x, t, b.random_constant("c", {30})}, {{"transB", int64_t{1}}}, "head"));
+  const Graph before = b.graph();
+  const Tensor places = at::remainder(at::arange(64, at::kLong), 30);
+  const Dataset data(before, samples_of({{"x", inputs()}, {"tokens", places}}), {.batch = 8}, "data");
+  FactorUnit unit = table_units(before).front();
+  ASSERT_EQ(unit.nodes.size(), 1u);
+  Progress progress;
+  const Statistics statistics = collect(Executor(before), before, data, {.grams = unit.nodes, .value_grams = {before.node(unit.gathers[0]).outputs[0]}}, progress);
+  LayerFactors factors(layer_of(before, unit, &statistics, {}, inferred_sizes(before)));
+  RankedUnit ranked{std::move(unit), std::move(factors)};
+  Graph after = before;
+  put_factors(after, before, ranked, {.rank = 6}, &statistics);
+  const auto want = run_graph(before, {inputs(), places}), got = run_graph(after, {inputs(), places});
+  const Tensor error = got[1] - want[1];
+  EXPECT_GT(error.abs().max().item<double>(), 0.01);
+  EXPECT_LT(error.mean(0).abs().max().item<double>(), 1e-4);
+  EXPECT_GT(relative_difference(got[0], want[0]), 0.01);                // looked up with the same parts
+  EXPECT_EQ(after.consumers(*after.find_value("t.first")).size(), 2u);
 }
 
 }  // namespace
