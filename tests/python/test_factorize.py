@@ -102,3 +102,34 @@ def test_options_are_listed(niwaki):
     names = [option["name"] for option in niwaki.options("factorize")]
     assert set(names) == {"energy", "rank", "macs_ratio", "sparsity", "goal", "refit", "round_to"}
     assert json.dumps(niwaki.options("factorize"))
+
+
+@pytest.mark.parametrize("is_folded", [True, False])
+def test_a_tied_output_shares_the_parts_of_its_table(niwaki, tmp_path, is_folded):
+    """As exporters write it: with the turned table as a second constant, or as a Transpose."""
+    import torch
+
+    class Scores(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = torch.nn.Embedding(500, 32)
+            self.table.weight.data = torch.randn(500, 8) @ torch.randn(8, 32) / 8
+            self.middle = torch.nn.Linear(32, 32)
+            self.output = torch.nn.Linear(32, 500, bias=False)
+            self.output.weight = self.table.weight
+
+        def forward(self, tokens):
+            return self.output(torch.tanh(self.middle(self.table(tokens))))
+
+    torch.manual_seed(0)
+    path, small_path = tmp_path / "tied.onnx", tmp_path / "small.onnx"
+    torch.onnx.export(Scores().eval(), torch.zeros(1, 6, dtype=torch.long), str(path), input_names=["tokens"], output_names=["y"],
+                      dynamic_axes={"tokens": {0: "n"}}, opset_version=17, dynamo=False, do_constant_folding=is_folded)
+    tokens = np.random.default_rng(0).integers(0, 500, (64, 6))
+    niwaki.factorize(path, calibration={"tokens": tokens}, rank=8, latency="off").save(small_path)
+    tables = [list(one.dims) for one in onnx.load(small_path).graph.initializer if 500 in one.dims]
+    assert tables == [[500, 8]]
+    assert small_path.stat().st_size < path.stat().st_size / 2
+    before, after = (onnxruntime.InferenceSession(str(one), providers=["CPUExecutionProvider"]).run(None, {"tokens": tokens})[0]
+                     for one in (path, small_path))
+    assert np.square(after - before).sum() < 1e-4 * np.square(before).sum()
