@@ -139,7 +139,8 @@ bool Factorizer::is_faster(size_t index, const FactorOption& option) {
   const UnitTimes& times = *times_[index];
   if (times.is_faster()) too_slow_[index] = "";
   if (times.is_faster()) return true;
-  return refuse(cat("measured: factors take ", ms_text(times.after_ms), unit.node_ids().size() > 1 ? ", the nodes " : ", the node ", ms_text(times.before_ms)));
+  return refuse(cat("measured: factors take ", ms_text(times.after_ms), unit.node_ids().size() > 1 ? ", the nodes " : ", the node ", ms_text(times.before_ms),
+                    times.after_ms < times.before_ms ? ", which is not certain" : ""));
 }
 
 /// With goal `fastest`, what is not measured to be faster is left out and the search begins again, until all that it takes is.

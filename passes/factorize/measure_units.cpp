@@ -19,7 +19,7 @@
 namespace niwaki {
 namespace {
 
-constexpr int kLeastRounds = 2, kMostRounds = 4;   // each begins with fresh sessions; further ones only while it is not decided
+constexpr int kLeastRounds = 2, kMostRounds = 6;   // each begins with fresh sessions; further ones only while it is not decided
 constexpr int kPairs = 20;                   // of blocks, in a round
 constexpr double kBlockMs = 3, kRoundSeconds = 2, kWarmUpSeconds = 0.1;
 constexpr int64_t kMostBytes = int64_t{3} << 29;   // of a model in one message

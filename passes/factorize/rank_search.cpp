@@ -18,6 +18,7 @@ constexpr double kTighter = 0.7;
 constexpr double kClearlyLess = 0.5;
 constexpr double kNodeWeights = 80;          // what another node costs in the file, as weights of 4 bytes
 constexpr size_t kMostLeftOut = 3;           // of a unit: slower with many ranks, it is hardly faster with another
+constexpr double kWorthAnotherTry = 0.75;    // of the work: with hardly less, calls cost as much as before
 
 }  // namespace
 
@@ -42,7 +43,7 @@ std::vector<FactorOption> RankSearch::options_of(size_t index, int64_t step) con
     const size_t around_table = unit.gathers.size() + (unit.gathers.empty() || unit.nodes.empty() ? 0 : unit.nodes.size() + 2);   // two are turned
     const double more = option.form == FactorForm::tucker ? 2 : std::max<double>(1, static_cast<double>(around_table));
     if (option.num_weights + kNodeWeights * more > unit.factors.layer().num_weights()) return true;
-    return std::any_of(left_out.begin(), left_out.end(), [&](const FactorOption& other) { return other.form == option.form && option.macs >= other.macs; });
+    return std::any_of(left_out.begin(), left_out.end(), [&](const FactorOption& other) { return other.form == option.form && option.macs > kWorthAnotherTry * other.macs; });
   });
   return options;
 }
@@ -154,6 +155,7 @@ RankSearch::Found RankSearch::search(double budget, bool is_relative) const {
   if (options_.round_to > 0) return attempt(options_.round_to, budget, is_relative);
   Found found = attempt(kDefaultRound, budget, is_relative);
   while (found.step > 1) {
+    if (found.choices && options_.goal == FactorGoal::fastest) break;   // kernels are made for whole vectors
     Found finer = attempt(found.step / 2, budget, is_relative);
     if (found.choices && (!finer.choices || finer.loss > kWorthFinerGrid * found.loss)) break;
     found = std::move(finer);

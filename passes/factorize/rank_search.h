@@ -20,7 +20,7 @@ class RankSearch {
   RankSearch(const Graph& graph, const FactorizeWeightsOptions& options, PassContext& context, std::vector<RankedUnit>& units, const FactorEvidence& evidence);
   /// One choice for each unit; its notes replace those of the choice before. E3210 where the budget is out of reach.
   std::vector<Choice> choose();
-  /// This option of a unit, and what computes as much in the same form, is not chosen again; after the third none is.
+  /// This option of a unit, and what computes hardly less in the same form, is not chosen again; after the third none is.
   void leave_out(size_t unit, const FactorOption& option);
   /// True if a share of the whole model is the target.
   bool has_budget() const { return options_.macs_ratio < 1 || options_.sparsity > 0; }

@@ -205,7 +205,7 @@ TEST(FactorizeWeights, WhatIsMeasuredSlowerIsNotMade) {
   ASSERT_EQ(node_of(fast, "big").outcome, Outcome::changed);
   EXPECT_LT(node_of(fast, "big").metrics["measured_ms_after"].get<double>(), node_of(fast, "big").metrics["measured_ms_before"].get<double>());
   ASSERT_EQ(node_of(fast, "tiny").outcome, Outcome::skipped);
-  EXPECT_THAT(fast.report.reason("tiny"), MatchesRegex("measured: factors take [0-9.e-]+ ms, the node [0-9.e-]+ ms"));
+  EXPECT_THAT(fast.report.reason("tiny"), MatchesRegex("measured: factors take [0-9.e-]+ ms, the node [0-9.e-]+ ms(, which is not certain)?"));
   EXPECT_TRUE(fast.after.constant(*fast.after.find_value("t")));
 }
 
