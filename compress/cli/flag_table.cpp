@@ -30,7 +30,7 @@ const std::vector<VerbSpec>& verb_specs() {
       {"convert", kConvert, 1, 1, "IN -o OUT.onnx", "exact clean-up and lossless encoding, or a plain copy"},
       {"quantize", kQuantize, 1, 1, "MODEL -o OUT [--calib DATA]", "fewer bits for weights and activations"},
       {"prune", kPrune, 1, 1, "MODEL -o OUT (--macs-ratio F | --sparsity F) [--calib DATA]", "fewer channels, or more zeros, with repair"},
-      {"factorize", kFactorize, 1, 1, "MODEL -o OUT (--energy F | --rank N | --macs-ratio F | --sparsity F) [--calib DATA]", "products of narrow weights in place of wide ones"},
+      {"factorize", kFactorize, 1, 1, "MODEL -o OUT (--energy F | --rank N | --macs-ratio F | --sparsity F) [--goal fastest] [--calib DATA]", "products of narrow weights in place of wide ones"},
       {"finetune", kFinetune, 1, 1, "MODEL --train DATA -o OUT [--epochs N | --steps N]", "train the weights on labelled samples"},
       {"distill", kDistill, 1, 1, "STUDENT --teacher TEACHER --train DATA -o OUT [--epochs N | --steps N]", "train the weights to answer as a teacher does"},
       {"run", kRun, 1, 1, "RECIPE.yaml | RUN_DIR", "carry out a recipe, or go on with a stopped run"},

@@ -36,16 +36,22 @@ std::string pruned_table(const Json& report) {
 /// Which products took the place of weights. MACs are those of all nodes that share a first factor.
 std::string factorized_table(const Json& report) {
   std::vector<Cells> rows;
-  for (const Json& node : item(report, "nodes")) {
+  const Json& nodes = item(report, "nodes");
+  const bool are_timed = std::any_of(nodes.begin(), nodes.end(), [](const Json& node) { return number(node, "measured_ms_before").has_value(); });
+  for (const Json& node : nodes) {
     if (!item(node, "factors").is_array()) continue;
     Cells cells{cell(node, "name"), cell(node, "form"), optional_text(number(node, "rank"), 0), optional_text(number(node, "energy"), 4)};
     for (const char* key : {"macs_before", "macs_after"}) cells.push_back(optional_text(number(node, key), 0));
     for (const char* key : {"error_before_refit", "relative_error"}) cells.push_back(optional_text(number(node, key), 4));
+    for (const char* key : {"measured_ms_before", "measured_ms_after"}) {
+      if (are_timed) cells.push_back(optional_text(number(node, key), 4));
+    }
     rows.push_back(std::move(cells));
   }
   const size_t count = rows.size();
   rows.resize(std::min(count, kTabled));
-  const std::vector<Column> columns = {{"node"}, {"form"}, {"rank", true}, {"energy kept", true}, {"MACs before", true}, {"MACs after", true}, {"error before refit", true}, {"error", true}};
+  std::vector<Column> columns = {{"node"}, {"form"}, {"rank", true}, {"energy kept", true}, {"MACs before", true}, {"MACs after", true}, {"error before refit", true}, {"error", true}};
+  if (are_timed) columns.insert(columns.end(), {{"ms before", true}, {"ms after", true}});
   return count == 0 ? "" : section("Factorized", table(columns, rows) + more_than(count, kTabled));
 }
 

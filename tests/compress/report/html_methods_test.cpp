@@ -17,6 +17,10 @@ TEST(HtmlMethods, ShowsFactors) {
                              {"macs_before", 200704}, {"macs_after", 49920}, {"error_before_refit", 0.0088}, {"relative_error", 0.0071}});
   const std::string page = method_sections(report);
   for (const char* words : {"<h2>Factorized</h2>", "fc&lt;1&gt;", "columns", "0.9912", "200704", "49920", "0.0088", "0.0071"}) EXPECT_THAT(page, HasSubstr(words));
+  EXPECT_EQ(page.find("ms before"), std::string::npos);
+  report["nodes"].back().update({{"measured_ms_before", 0.0512}, {"measured_ms_after", 0.0376}});
+  const std::string timed = method_sections(report);
+  for (const char* words : {"ms before", "ms after", "0.0512", "0.0376"}) EXPECT_THAT(timed, HasSubstr(words));
 }
 
 TEST(HtmlMethods, ShowsWhatPruningTook) {
