@@ -69,6 +69,12 @@ std::string Factorizer::why_no_table(const FactorUnit& unit) const {
 
 void Factorizer::find_units() {
   std::vector<FactorUnit> tables = table_units(before_);
+  for (FactorUnit& unit : tables) {
+    if (options_.macs_ratio >= 1) break;
+    // lookups compute nothing: a head with a copy of its own saves as much without them, and they stay exact
+    std::erase_if(unit.nodes, [&](const LinearView& view) { return view.weight != unit.table && graph_.constant(view.weight); });
+    unit.is_tied = !unit.nodes.empty();
+  }
   std::vector<std::string> reasons;
   std::map<NodeId, std::string> heads;       // of tied tables, with why those are not factorized
   for (const FactorUnit& unit : tables) {

@@ -30,13 +30,15 @@ Tensor table_numbers(int64_t directions = 6, double noise = 0.02) {
 /// Every row equally often, five to a sample.
 Tensor row_ids() { return at::remainder(at::arange(5 * kRows, at::kLong) * 37, kRows).reshape({-1, 5}); }
 
-/// tokens [n, 5] -> table [200, 32] -> mean -> Gemm (48) -> Relu -> Gemm (10); `is_tied`: scores of the table's rows instead.
-Graph language_like(const Tensor& table, bool is_tied = false) {
+/// tokens [n, 5] -> table [200, 32] -> mean -> Gemm (48) -> Relu -> Gemm (10); `is_tied`: scores of the table's rows instead,
+/// with `has_copy` by a turned copy of it.
+Graph language_like(const Tensor& table, bool is_tied = false, bool has_copy = false) {
   GraphBuilder b;
   const ValueId ids = b.input("tokens", {std::string("n"), int64_t{5}}, DType::int64), t = b.constant("t", table);
   const ValueId mean = b.node("ReduceMean", {b.node("Gather", {t, ids}, {}, "embed")}, {{"axes", std::vector<int64_t>{1}}, {"keepdims", int64_t{0}}}, "mean");
   const ValueId h = b.node("Relu", {b.node("Gemm", {mean, b.constant("w", 0.3 * random_tensor({kWide, 48}, 2)), b.constant("wb", random_tensor({48}, 3))}, {}, "a")});
-  if (is_tied) b.output(b.node("MatMul", {b.node("MatMul", {h, b.constant("p", random_tensor({48, kWide}, 5))}, {}, "p"), b.node("Transpose", {t}, {}, "turn")}, {}, "head"), "y");
+  const auto turned = [&] { return has_copy ? b.constant("turned", table.t().contiguous()) : b.node("Transpose", {t}, {}, "turn"); };
+  if (is_tied) b.output(b.node("MatMul", {b.node("MatMul", {h, b.constant("p", random_tensor({48, kWide}, 5))}, {}, "p"), turned()}, {}, "head"), "y");
   else b.output(b.node("Gemm", {h, b.constant("v", 0.3 * random_tensor({48, 10}, 4)), b.constant("vb", random_tensor({10}, 5))}, {}, "c"), "y");
   return b.graph();
 }
@@ -196,6 +198,17 @@ TEST(FactorizeWeights, TiedTablesAreTakenUnderEitherBudget) {
   const Applied whole = with_table(language_like(table_numbers(6, 0), true), {{"energy", 0.98}});
   EXPECT_EQ(node_of(whole, "embed").outcome, Outcome::changed);
   EXPECT_LT(table_error(whole), 0.02);
+}
+
+TEST(FactorizeWeights, LookupsStayExactWhereTheOutputHasACopyAndTimeIsTheBudget) {
+  const Graph graph = language_like(table_numbers(), true, true);
+  const Applied fast = with_table(graph, {{"macs_ratio", 0.6}});
+  EXPECT_EQ(fast.report.reason("embed"), "reading a table computes nothing: factors would add multiply-accumulates");
+  EXPECT_EQ(node_of(fast, "head").metrics["form"], "columns");
+  EXPECT_LE(macs_ratio(fast), 0.6);
+  EXPECT_LT(table_error(fast), table_error(with_table(language_like(table_numbers(), true), {{"macs_ratio", 0.6}})));
+  const Applied small = with_table(graph, {{"rank", 8}});
+  EXPECT_EQ(node_of(small, "embed").metrics["together_with"], 1);       // else the table would be there twice
 }
 
 TEST(FactorizeWeights, PartsOfATiedTableAreNotMadeAlone) {
