@@ -21,7 +21,8 @@ struct FactorUnit {
 /// A unit and all that is known of its factors.
 struct RankedUnit : FactorUnit {
   LayerFactors factors;
-  double energy = 0;                         // of its outputs, weighted
+  double energy = 0;
+  double copies = 0;                         // weights of turned copies of its table, which go with it                         // of its outputs, weighted
 };
 
 /// Why this node cannot be factorized, or "".

@@ -1,5 +1,6 @@
 #include "passes/factorize/factorize_weights.h"
 
+#include "compress/divergence.h"
 #include "compress/error.h"
 #include "passes/factorize/measure_units.h"
 #include "passes/factorize/put_factors.h"
@@ -13,7 +14,7 @@
 namespace niwaki {
 namespace {
 
-constexpr int64_t kSensitivitySamples = 512;
+constexpr int64_t kSensitivitySamples = 512, kJudgedSamples = 256;
 
 /// "0.041 ms", three digits.
 std::string ms_text(double ms) {
@@ -22,9 +23,24 @@ std::string ms_text(double ms) {
   return text;
 }
 
+/// True for a tied output that has a constant of its own, a turned copy of the table.
+bool has_copy(const Graph& graph, const FactorUnit& unit, const LinearView& view) { return view.weight != unit.table && graph.constant(view.weight) != nullptr; }
+
+double copied_weights(const Graph& graph, const FactorUnit& unit) {
+  std::set<ValueId> copies;
+  for (const LinearView& view : unit.nodes) {
+    if (unit.table != ValueId::absent && has_copy(graph, unit, view)) copies.insert(view.weight);
+  }
+  double count = 0;
+  for (const ValueId id : copies) count += static_cast<double>(element_count(*graph.constant(id)));
+  return count;
+}
+
 class Factorizer {
  public:
-  Factorizer(Graph& graph, const FactorizeWeightsOptions& options, PassContext& context) : graph_(graph), before_(with_turned_tables(graph)), options_(options), context_(context) {}
+  /// `joins_copies`: a table and an output with a turned copy of it become one product.
+  Factorizer(Graph& graph, const FactorizeWeightsOptions& options, PassContext& context, bool joins_copies)
+      : graph_(graph), before_(with_turned_tables(graph)), options_(options), context_(context), joins_copies_(joins_copies) {}
   void run();
 
  private:
@@ -49,6 +65,7 @@ class Factorizer {
   const Graph before_;                       // with turned tables
   const FactorizeWeightsOptions& options_;
   PassContext& context_;
+  const bool joins_copies_;
   std::vector<FactorUnit> found_;
   std::vector<RankedUnit> units_;
   FactorEvidence evidence_;
@@ -70,9 +87,7 @@ std::string Factorizer::why_no_table(const FactorUnit& unit) const {
 void Factorizer::find_units() {
   std::vector<FactorUnit> tables = table_units(before_);
   for (FactorUnit& unit : tables) {
-    if (options_.macs_ratio >= 1) break;
-    // lookups compute nothing: a head with a copy of its own saves as much without them, and they stay exact
-    std::erase_if(unit.nodes, [&](const LinearView& view) { return view.weight != unit.table && graph_.constant(view.weight); });
+    if (!joins_copies_) std::erase_if(unit.nodes, [&](const LinearView& view) { return has_copy(graph_, unit, view); });
     unit.is_tied = !unit.nodes.empty();
   }
   std::vector<std::string> reasons;
@@ -123,6 +138,7 @@ void Factorizer::look() {
     LayerFactors factors(layer_of(before_, unit, statistics(), has_budget() ? evidence_.sensitivity : std::map<NodeId, OutputSensitivity>{}, evidence_.sizes));
     RankedUnit made{std::move(unit), std::move(factors)};
     made.energy = made.factors.energy();
+    made.copies = copied_weights(graph_, made);
     context_.progress.advance();
     if (made.energy > 0) units_.push_back(std::move(made));
     else skip(made, "its outputs do not vary on the calibration data, or its weight is 0");
@@ -249,6 +265,36 @@ void Factorizer::run() {
   if (options_.refit && context_.calibration) refit();
 }
 
+bool any_copies(const Graph& graph) {
+  const std::vector<FactorUnit> tables = table_units(with_turned_tables(graph));
+  return std::any_of(tables.begin(), tables.end(), [&](const FactorUnit& unit) {
+    return std::any_of(unit.nodes.begin(), unit.nodes.end(), [&](const LinearView& view) { return has_copy(graph, unit, view); });
+  });
+}
+
+/// One product for a table and its copy is smaller; but a table of few columns may bear no rank that the output would: both ways are
+/// gone to the end, and the one that keeps the answers nearer counts.
+void factorize_either_way(Graph& graph, const FactorizeWeightsOptions& options, PassContext& context) {
+  const Graph before = graph;
+  Graph apart = graph;
+  const PassReport empty = context.report;
+  Factorizer(graph, options, context, true).run();
+  PassReport joined = std::exchange(context.report, empty);
+  try {
+    Factorizer(apart, options, context, false).run();
+  } catch (const UnsupportedError&) {        // so small only together
+    context.report = std::move(joined);
+    return;
+  }
+  const Answers answers(before, *context.calibration, kJudgedSamples, context.progress);
+  if (answers.divergence(apart, context.progress) < answers.divergence(graph, context.progress)) {
+    graph = std::move(apart);
+    context.report.notes.push_back("N3015: a table and the output with a turned copy of it are factorized apart: together, the answers would move further");
+  } else {
+    context.report = std::move(joined);
+  }
+}
+
 }  // namespace
 
 void FactorizeWeightsOptions::validate() const {
@@ -259,6 +305,10 @@ void FactorizeWeightsOptions::validate() const {
   if (targets == 0) throw UsageError("E2017", "no target was given", {.help = "give --energy 0.99, --rank N, --macs-ratio F or --sparsity F"});
 }
 
-void factorize_weights(Graph& graph, const FactorizeWeightsOptions& options, PassContext& context) { Factorizer(graph, options, context).run(); }
+void factorize_weights(Graph& graph, const FactorizeWeightsOptions& options, PassContext& context) {
+  if (options.sparsity > 0 && context.calibration && any_copies(graph)) return factorize_either_way(graph, options, context);
+  // lookups compute nothing: an output with a copy of its own saves as many multiply-accumulates without them, and they stay exact
+  Factorizer(graph, options, context, options.macs_ratio >= 1).run();
+}
 
 }  // namespace niwaki

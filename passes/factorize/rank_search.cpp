@@ -173,8 +173,9 @@ RankSearch::Costs RankSearch::costs() const {
     for (const LinearView& view : linear_views(graph_)) seen.insert(view.weight);
     for (const RankedUnit& unit : units_) {
       if (unit.table == ValueId::absent) continue;
-      for (const LinearView& view : unit.nodes) seen.erase(view.weight);   // a copy of the table
+      for (const LinearView& view : unit.nodes) seen.erase(view.weight);   // a copy of the table, or the table turned
       seen.insert(unit.table);
+      present += unit.copies;
     }
     for (const ValueId weight : seen) present += static_cast<double>(element_count(*graph_.constant(weight)));
   }

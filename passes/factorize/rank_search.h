@@ -48,7 +48,7 @@ class RankSearch {
   Costs costs() const;
   bool counts_macs() const { return options_.sparsity <= 0; }
   double cost_of(const FactorOption& option) const { return counts_macs() ? option.macs : option.num_weights; }
-  double cost_of(const RankedUnit& unit) const { return counts_macs() ? unit.factors.layer().macs() : unit.factors.layer().num_weights(); }
+  double cost_of(const RankedUnit& unit) const { return counts_macs() ? unit.factors.layer().macs() : unit.factors.layer().num_weights() + unit.copies; }
 
   const Graph& graph_;
   const FactorizeWeightsOptions& options_;

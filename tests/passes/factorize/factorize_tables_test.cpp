@@ -211,6 +211,19 @@ TEST(FactorizeWeights, LookupsStayExactWhereTheOutputHasACopyAndTimeIsTheBudget)
   EXPECT_EQ(node_of(small, "embed").metrics["together_with"], 1);       // else the table would be there twice
 }
 
+TEST(FactorizeWeights, ACopyIsJoinedWhereThatKeepsTheAnswersNearer) {
+  const auto is_apart = [](const Applied& applied) { return std::any_of(applied.report.notes.begin(), applied.report.notes.end(), [](const std::string& note) { return note.starts_with("N3015"); }); };
+  const Applied low = with_table(language_like(table_numbers(), true, true), {{"sparsity", 0.8}});
+  EXPECT_FALSE(is_apart(low));                                          // 6 directions: half the weights for the same rank
+  EXPECT_EQ(node_of(low, "embed").metrics["together_with"], 1);
+  const Tensor full = random_tensor({kRows, kWide}, 71);                // no rank is low enough for lookups
+  const Applied high = with_table(language_like(full, true, true), {{"sparsity", 0.3}});
+  EXPECT_TRUE(is_apart(high));
+  for (const char* name : {"embed", "head"}) {
+    EXPECT_EQ(std::count_if(high.report.nodes.begin(), high.report.nodes.end(), [&](const NodeReport& node) { return node.node == name; }), 1) << name;
+  }
+}
+
 TEST(FactorizeWeights, PartsOfATiedTableAreNotMadeAlone) {
   Graph kept = language_like(table_numbers(), true);
   const std::string before = text(kept);
